@@ -1,20 +1,20 @@
 # One image for each service, with the program only: docker build --build-arg SERVICE=ingest -t signrelay/ingest .
-# SERVICE is one of the stages below; `make images` builds all. BuildKit does it, as Docker does by default.
+# SERVICE is one of the stages below; `make images` builds all images. The build needs BuildKit, Docker's default.
 ARG SERVICE=signrelay
-# By digest: a tag may be moved. The digest is the one that docker-library/repo-info records for the tag.
+# Named by digest, because a tag may be moved. docker-library/repo-info has the digest of the tag.
 ARG GO_IMAGE=golang:1.26.8-bookworm@sha256:9fdc884aacc3bec89b20ffc69f4bb369c78210e3e4f600387b5128b12c199f81
 
-# All programs are built together, whichever is requested: they share most packages, so eight images cost one build.
+# This stage builds all programs, for every image: they share most packages, so eight images need only one build.
 FROM ${GO_IMAGE} AS build
 ARG VERSION=unknown
 ARG COMMIT=unknown
 # The compiler and standard library, verified by the Go checksum database. The version is GO_RELEASE of the Makefile.
 ARG GO_RELEASE=go1.27.3
-# GOPROXY is the builder's own; unset, Go's default holds.
+# GOPROXY comes from the machine that builds; if it is not set, Go uses its default.
 ARG GOPROXY
 ENV CGO_ENABLED=0 GOTOOLCHAIN=${GO_RELEASE} GOMODCACHE=/cache/modules GOCACHE=/cache/build
 WORKDIR /src
-# /out/data is an empty folder: a volume that is mounted over it belongs to the image's user.
+# /out/data is an empty folder of the image's user, so that a volume that is mounted there belongs to this user.
 RUN --mount=type=bind,target=/src \
     --mount=type=cache,target=/cache \
     mkdir -p /out/data && \
@@ -27,7 +27,7 @@ ARG SERVICE
 ARG VERSION=unknown
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="signrelay ${SERVICE}" \
-      org.opencontainers.image.description="E-signature callbacks into one durable log, and the messages that follow" \
+      org.opencontainers.image.description="Stores e-signature callbacks in one durable log, and sends the messages that follow" \
       org.opencontainers.image.source="https://github.com/signrelay/signrelay" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}"
@@ -41,7 +41,7 @@ COPY --from=build /out/${SERVICE}.third-party.txt /THIRD-PARTY.txt
 # file system may be read-only.
 USER 65532:65532
 WORKDIR /data
-# The admin listener. It is on loopback unless SIGNRELAY_ADMIN_ADDR=:9090 opens it to probes and Prometheus.
+# The admin listener. Set SIGNRELAY_ADMIN_ADDR=:9090 for probes and Prometheus; by default it is on loopback.
 EXPOSE 9090
 STOPSIGNAL SIGTERM
 # The image has no shell, so the program itself calls its admin listener.

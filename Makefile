@@ -24,7 +24,7 @@ PROTOC_GEN_GO := $(CURDIR)/.tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-
 NATSCLI       := $(CURDIR)/.tools/natscli-$(NATSCLI_VERSION)/nats
 GOVULNCHECK   := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
-# A release sets VERSION: if a commit has two tags, git describe returns either one.
+# A release sets VERSION, because git describe may return the other tag of a commit with two tags.
 VERSION := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown))
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -buildvcs=auto -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION) -X github.com/signrelay/signrelay/libs/service.commit=$(COMMIT)"
@@ -34,33 +34,33 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: bin/signrelay ## Build and run everything in one process: the newcomer's command
+run: bin/signrelay ## Build and run everything in one process: start here
 	@./bin/signrelay run
 
-# The packages of tests/ that start programs, those with the longest waits first, so that they wait at the same time.
+# The packages of tests/ that start programs. Those with the longest waits are first, so that they wait at the same time.
 WAITING := kafka examples observe permissions restore e2e security contract subscribe
-# These also run code of libs/ in their own process, so they have the race detector. The programs that the others start are built without it.
+# These also run code of libs/ in their own process, so they use the race detector. The other packages start programs that are built without it.
 RACED   := permissions security
 module  := github.com/signrelay/signrelay
 waiting  = $(addprefix $(module)/tests/,$(filter-out $(RACED),$(WAITING)))
 raced    = $(addprefix $(module)/tests/,$(RACED))
 others   = $$(go list $(module)/tests/... | grep -v -e /faults -e /helm $(addprefix -e /,$(WAITING)))
 own      = $(addprefix $(module)/,libs/... services/... proto/... examples/go/...)
-# Go's cache of test results does not know the files outside a test's module. It knows the variables that a test reads, so tests that read
-# such files also read SIGNRELAY_TEST_FILES, a checksum of them: $(call checksum,<files>).
+# Go's test cache does not track files outside a test's module, but it tracks the environment variables that a test reads. So tests of
+# such files also read SIGNRELAY_TEST_FILES, a checksum of the files: $(call checksum,<files>).
 checksum = SIGNRELAY_TEST_FILES=$(shell { git ls-files -co --exclude-standard -- $(1); git ls-files -zco --exclude-standard -- $(1) | xargs -0 cat 2>/dev/null; } | sha256sum | cut -c1-16)
 files    = $(call checksum,.)
 apart    = GOWORK=off $(call checksum,deployments docs services supply '*.md' ':!*_test.go')
 
 .PHONY: check
 check: ## Vet, gofmt, and every test that starts no server and no program
-	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')); [ -z "$$unformatted" ] || { echo "gofmt these: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	@go vet $(module)/...
 	@for m in $(APART); do (cd $$m && GOWORK=off go vet ./...) || exit 1; done
 	@env $(files) go test -short -timeout 2m $(own) $(waiting) $(raced) $(others) | grep -v 'no test files'
 	@for m in $(APART); do (cd $$m && env $(apart) go test -short -timeout 2m ./...) || exit 1; done
 
-# Go's cache knows all inputs of the first line's tests. The tests of the next two lines start programs, which the cache does not know.
+# The tests of the first line may use cached results. Those of the next two lines start programs, which Go's test cache does not track.
 .PHONY: test
 test: redis-server kafka-broker chromium prometheus node-packages kcat python $(NATSCLI) ## Run every module's tests, with the race detector where our own code runs (six minutes on two cores)
 	@go test -race -timeout 15m -p 4 $(TESTFLAGS) $(own)
@@ -72,19 +72,19 @@ test: redis-server kafka-broker chromium prometheus node-packages kcat python $(
 build: $(addprefix bin/,signrelay $(SERVICES)) ## Build every program into bin/
 
 .PHONY: demo
-demo: build redis-server ## Play the seeds' callbacks through a fresh standalone and show the resulting messages
+demo: build redis-server ## Send the sample callbacks to a new instance in one process, and show the resulting messages
 	@go run ./services/standalone/cmd/demo
 
 .PHONY: e2e
-e2e: build redis-server chromium ## Play the stories through the public interfaces, and attack them: in one process, and with a process for each service
+e2e: build redis-server chromium ## Run the end-to-end and security tests: in one process, and with a process for each service
 	@cd tests && go test -race -timeout 15m -count=1 ./e2e/... ./security/...
 
 .PHONY: faults
-faults: redis-server ## Prove that nothing is lost and nothing is sent twice: kill, cut, fill, and print the table (two minutes)
+faults: redis-server ## Kill programs, cut connections and fill disks, and check that nothing is lost or sent twice (two minutes)
 	@cd tests/faults && go test -count=1 -parallel 4 -timeout 20m
 
 .PHONY: faults-all
-faults-all: redis-server ## The same with every row
+faults-all: redis-server ## Run make faults with every row of its table
 	@cd tests/faults && SIGNRELAY_TEST_FAULTS=all go test -count=1 -parallel 4 -timeout 30m
 
 .PHONY: guards
@@ -99,7 +99,7 @@ bench: build redis-server ## Measure: callbacks per second, CPU per callback, me
 fuzz: ## Fuzz every target for FUZZTIME (30s), and print the number of executions
 	@.ci/fuzz
 
-# The released packages, by import path.
+# The packages of the released programs, by import path.
 SHIPPED := $(addprefix github.com/signrelay/signrelay/,proto/... libs/... services/...)
 .PHONY: vulncheck
 vulncheck: ## Look for known vulnerabilities in the code that the programs reach; VULNDB=https://vuln.go.dev uses the database itself
@@ -147,7 +147,7 @@ lint: $(GOLANGCI_LINT) $(BUF) ## Lint Go and protobuf
 	@cd proto && $(BUF) lint && $(BUF) breaking --against released.binpb
 
 .PHONY: generate
-generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, and the README's picture, the accounts of NATS and Redis and the chart's table from libs/flow
+generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, and the README's picture, the accounts of NATS and Redis, and the chart's tables from libs/flow
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@go run ./libs/flow/picture -write README.md && go run ./libs/flow/accounts -write deployments
 	@go run ./libs/flow/scaling -write deployments/helm/signrelay/files/flow.yaml && go run ./services/sections/names -write deployments/helm/signrelay/files/settings.yaml
@@ -206,7 +206,7 @@ node-packages: # asyncapi.yaml is read with the AsyncAPI initiative's own parser
 	$(call in-ci,command -v npm,nodejs npm)
 	@if command -v npm >/dev/null; then for folder in tests/contract/parser libs/realtest/npm/linkifier; do libs/realtest/npm/fetch.sh $$folder >/dev/null || exit 1; done; fi
 
-# Without Java and Maven, a protocol server in the tests' own process replaces the broker, and the tests report it. In CI they fail.
+# Without Java and Maven, the tests use a protocol server in their own process instead of a broker, and report it. In CI they fail.
 .PHONY: kafka-broker
 kafka-broker:
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then tests/kafka/fetch.sh >/dev/null; fi
@@ -220,7 +220,7 @@ bin/signrelay:
 $(addprefix bin/,$(SERVICES)): bin/%:
 	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/$* ./services/$*/cmd/$*
 
-# A tool's folder has the version in its name, so that a new version is built, and the same one is not built again.
+# A tool's folder has the version in its name, so that make builds each version once.
 $(GOLANGCI_LINT):
 	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION)"; GOWORK=off GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 

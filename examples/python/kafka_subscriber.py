@@ -29,7 +29,7 @@ def main():
         "auto.offset.reset": "earliest",  # the start of a new group
         "enable.auto.commit": False,
         "reconnect.backoff.ms": 1_000,
-        "session.timeout.ms": 10_000,  # then a killed replica's partitions go to the others
+        "session.timeout.ms": 10_000,  # after this time the other replicas get a killed replica's partitions
     }
     if os.environ.get("KAFKA_USER"):
         settings |= {
@@ -47,7 +47,7 @@ def subscribe(settings, topic):
     consumer = Consumer(settings)
     consumer.subscribe([topic])
     while not stopped:
-        m = consumer.poll(1.0)  # the client reconnects without end
+        m = consumer.poll(1.0)  # the client reconnects without limit
         if m is None:
             continue
         if m.error():
@@ -77,7 +77,7 @@ def handle(id, e):
     """
     if id in seen:
         return
-    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # a provider may give no time
+    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # the provider may have sent no time
     print(
         f"{when.ToDatetime():%Y-%m-%dT%H:%M:%SZ} {id} {e.source}/{e.provider} document={e.document.id} recipient={e.recipient.id}"
         f' "{e.document.title}"',

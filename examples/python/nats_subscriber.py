@@ -46,7 +46,7 @@ async def connect():
         user=os.environ.get("NATS_USER"),
         password=os.environ.get("NATS_PASSWORD"),
         tls=ssl.create_default_context(cafile=authorities) if authorities else None,
-        allow_reconnect=False,  # main reconnects: the client stops after a refused password
+        allow_reconnect=False,  # main reconnects, because the client stops after a refused password
         error_cb=ignore,  # main logs the cause
     )
 
@@ -56,7 +56,7 @@ async def ignore(_):
 
 
 async def subscribe(nc, durable, stop):
-    # The server stores your acks under the durable's name. A message that you do not ack within 30 s comes again.
+    # The server stores your acks under the durable's name. It redelivers a message that you do not ack within 30 s.
     subscription = await nc.jetstream().pull_subscribe(
         "signing.v1.*.*.recipient.signed.>", durable=durable, stream="SIGNING"
     )
@@ -77,7 +77,7 @@ def handle(id, e):
     """
     if id in seen:
         return
-    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # a provider may give no time
+    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # the provider may have sent no time
     print(
         f"{when.ToDatetime():%Y-%m-%dT%H:%M:%SZ} {id} {e.source}/{e.provider} document={e.document.id} recipient={e.recipient.id}"
         f' "{e.document.title}"',

@@ -12,7 +12,7 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// allowed are the licences (SPDX) that a program may contain: they require a notice at most.
+// allowed lists the licences (SPDX) that a program may contain: they require at most a notice.
 var allowed = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "Unlicense", "Zlib"}
 
 // recognised is the minimum percentage of known words in a licence's file.

@@ -21,7 +21,7 @@ import (
 func main() {
 	out := flag.String("out", ".", "the folder to write to")
 	version := flag.String("version", "unknown", "the programs' version")
-	quiet := flag.Bool("check", false, "write nothing, only look at the licences")
+	quiet := flag.Bool("check", false, "check the licences, and write nothing")
 	flag.Parse()
 	for _, program := range flag.Args() {
 		if err := bill(context.Background(), program, *out, *version, *quiet); err != nil {
@@ -68,7 +68,7 @@ func write(path string, by func(io.Writer) error) error {
 // module is a third-party module that is linked into a program.
 type module struct {
 	path, version, sum string
-	dir                string // where its source is
+	dir                string // the folder of its source
 	licence            string // SPDX expression
 	texts              []text // licence and notices
 }

@@ -21,10 +21,10 @@ type header struct {
 	Source  string            `json:"source"`
 	Licence string            `json:"licence"`
 	Taken   time.Time         `json:"taken"`
-	Modules map[string]string `json:"modules"` // the lowest version that the copy speaks about, by module
+	Modules map[string]string `json:"modules"` // the lowest version that the copy covers, by module
 }
 
-// entry has the fields of an OSV entry that govulncheck reads, without its prose.
+// entry has the fields of an OSV entry that govulncheck reads, without its texts.
 type entry struct {
 	ID        string     `json:"id"`
 	Modified  time.Time  `json:"modified"`
@@ -95,7 +95,7 @@ func refresh(copyFile, osvDir, source string, taken time.Time, modules map[strin
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		if e, ok := e.reduce(modules); ok {
-			e.Modified = taken // the files of the database's source bear no date
+			e.Modified = taken // the files of the database's source have no date
 			lines = append(lines, e)
 		}
 	}

@@ -1,5 +1,5 @@
-// Vulncheck looks for known vulnerabilities in the code that the programs reach. It needs no network: it runs govulncheck
-// against the copy of the Go vulnerability database in .ci/vulndb.jsonl, which has only what concerns our modules.
+// Vulncheck looks for known vulnerabilities in the code that the programs reach. It needs no network: it runs govulncheck against the
+// copy of the Go vulnerability database in .ci/vulndb.jsonl, which has only the entries about our modules.
 //
 // Exit status 0: no vulnerability was found, or there is no database and the output says that the check was skipped. 1: a vulnerability
 // was found, or the check failed although there is a database.
@@ -29,7 +29,7 @@ const fresh = 60 * 24 * time.Hour
 // The source of the database as a Go module, so that a machine with access to a module proxy can take a new copy.
 const source = "golang.org/x/vulndb"
 
-// accepted has the vulnerabilities that govulncheck finds and that cannot be reached, with the proof.
+// accepted lists the vulnerabilities that govulncheck finds although the programs cannot reach them, with the proof.
 var accepted = map[string]string{
 	// The database names no function, so govulncheck counts the package's initialisation.
 	"GO-2025-3553": "the parser of golang-jwt is in no program (TestNoProgramParsesTokens)",
@@ -53,8 +53,8 @@ func main() {
 	flag.StringVar(&c.goVersion, "go", "", "the Go version that releases are built with, e.g. go1.27.3")
 	flag.StringVar(&c.copyFile, "copy", "", "the file with the copy of the database")
 	flag.StringVar(&c.database, "db", "", "use this database instead of the copy, e.g. https://vuln.go.dev")
-	flag.BoolVar(&c.required, "required", false, "fail where no database can be read")
-	renew := flag.Bool("refresh", false, "take a new copy through the Go module proxy, and end")
+	flag.BoolVar(&c.required, "required", false, "fail if no database can be read")
+	renew := flag.Bool("refresh", false, "take a new copy through the Go module proxy, and exit")
 	flag.Parse()
 	c.packages = flag.Args()
 	run := c.run
@@ -67,7 +67,7 @@ func main() {
 	}
 }
 
-// errNoDatabase is wrapped by every error that means that the check was skipped.
+// errNoDatabase is wrapped by the errors after which the check is skipped.
 var errNoDatabase = errors.New("no vulnerability database")
 
 func (c check) run(ctx context.Context) error {
@@ -99,7 +99,7 @@ func (c check) look(ctx context.Context) error {
 			return err
 		}
 		if missing := h.missing(modules); len(missing) > 0 {
-			return fmt.Errorf("the copy of the database says nothing about %s: run make vulndb", strings.Join(missing, ", "))
+			return fmt.Errorf("the copy of the database has no data about %s: run make vulndb", strings.Join(missing, ", "))
 		}
 		if c.now.Sub(h.Taken) > fresh {
 			fmt.Fprintf(c.out, "NOTE: the copy of the vulnerability database is of %s: run make vulndb\n", h.Taken.Format(time.DateOnly))
@@ -147,7 +147,7 @@ func (c check) judge(output []byte, taken string) error {
 	return nil
 }
 
-// reachable returns the reason why a database cannot be read.
+// reachable returns an error if a database cannot be read.
 func reachable(ctx context.Context, database string) error {
 	if dir, ok := strings.CutPrefix(database, "file://"); ok {
 		_, err := os.Stat(dir)
@@ -170,8 +170,7 @@ func reachable(ctx context.Context, database string) error {
 	return nil
 }
 
-// modules lists what the packages are built from, by path, with version; the standard library is "stdlib", the go command
-// "toolchain".
+// modules lists the modules of the packages, with their versions by path; the standard library is "stdlib", the go command "toolchain".
 func (c check) modules(ctx context.Context) (map[string]string, error) {
 	modules := map[string]string{"stdlib": c.standard(), "toolchain": c.standard()}
 	args := append([]string{"list", "-deps", "-f", "{{with .Module}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{end}}"}, c.packages...)

@@ -60,10 +60,10 @@ func TestOutcomes(t *testing.T) {
 		output  string
 		modules map[string]string
 		change  func(*check)
-		says    string // part of what is printed
+		output  string // part of what is printed
 		fails   string // part of the error; empty: exit status 0
 	}{
-		"nothing but what is accepted": {jwt, standard, nil, "no other known vulnerability is reached, with go1.27.3 (database of 2026-11-05)", ""},
+		"only accepted vulnerabilities": {jwt, standard, nil, "no other known vulnerability is reached, with go1.27.3 (database of 2026-11-05)", ""},
 		"a vulnerability that is reached": {
 			`{"osv":{"id":"GO-1","summary":"Bad"}}` + jwt + `{"finding":{"osv":"GO-1","fixed_version":"v2","trace":[{"module":"a","version":"v1","package":"a","function":"F"},{"package":"ours","function":"Run"}]}}`,
 			standard, nil, "GO-1: Bad: a v1 (fixed in v2), reached from ours.Run", "reaches 1 known",
@@ -73,10 +73,10 @@ func TestOutcomes(t *testing.T) {
 		"no database, and it is required": {jwt, standard, must, "", "no vulnerability database"},
 		"a database out of reach":         {jwt, standard, unreachable, "VULNERABILITY CHECK SKIPPED", ""},
 		"an old copy":                     {jwt, standard, old, "NOTE: the copy of the vulnerability database is of 2026-11-05", ""},
-		"a module the copy does not know": {jwt, map[string]string{"toolchain": "v1.27.3"}, nil, "", "says nothing about stdlib v1.27.3"},
-		"a lower version than the copy's": {jwt, map[string]string{"stdlib": "v1.27.4", "toolchain": "v1.27.3"}, nil, "", "says nothing about stdlib v1.27.3"},
+		"a module the copy does not know": {jwt, map[string]string{"toolchain": "v1.27.3"}, nil, "", "has no data about stdlib v1.27.3"},
+		"a lower version than the copy's": {jwt, map[string]string{"stdlib": "v1.27.4", "toolchain": "v1.27.3"}, nil, "", "has no data about stdlib v1.27.3"},
 		"an accepted one is gone":         {`{}`, standard, nil, "", "no longer found"},
-		"a tool that says nothing legal":  {`{`, standard, nil, "", "govulncheck's output"},
+		"a tool with invalid output":      {`{`, standard, nil, "", "govulncheck's output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,8 +88,8 @@ func TestOutcomes(t *testing.T) {
 			if (err == nil) != (row.fails == "") || err != nil && !strings.Contains(err.Error(), row.fails) {
 				t.Errorf("got %v, want %q", err, row.fails)
 			}
-			if !strings.Contains(out.String(), row.says) {
-				t.Errorf("it says %q, want %q", out, row.says)
+			if !strings.Contains(out.String(), row.output) {
+				t.Errorf("the output is %q, want %q", out, row.output)
 			}
 		})
 	}

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 
 const (
 	connections = 64
-	requests    = 10_000 // a round takes half a second, so that other load on the machine affects both alike
+	requests    = 10_000 // a round takes half a second, so that other load on the machine affects both servers equally
 	rounds      = 9
 )
 

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	handovers = 300 // one at a time, so that all stages are idle before each
+	handovers = 300 // one callback at a time, so that all stages are idle before each
 	warmUps   = 20
 )
 
@@ -43,7 +43,7 @@ func BenchmarkHandover(b *testing.B) {
 	}
 }
 
-// invite sends the documentation's request again on purpose, waits for the signer's text, and returns the time when the callback was
+// invite reports another sending of the documentation's request, waits for the signer's text, and returns the time when the callback was
 // accepted.
 func invite(b *testing.B, h *testenv.Env, i int) time.Time {
 	b.Helper()

@@ -42,8 +42,8 @@ type result struct {
 	p50, p99  time.Duration
 }
 
-// load sends the callbacks over this number of connections, each with one request at a time, and fails unless each gets status 202. It is
-// an ordinary net/http client: its share of the CPU is the same in all measurements.
+// load sends the callbacks over this number of connections, each with one request at a time, and fails unless each gets status 202. It
+// uses an ordinary net/http client, whose share of the CPU is the same in all measurements.
 func load(b *testing.B, url string, all []callback, connections int) result {
 	b.Helper()
 	var next atomic.Int64

@@ -36,8 +36,8 @@ func BenchmarkReplicas(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// pass lets the documents pass the enricher and then the SMS sender, each with this number of replicas, and returns each stage's rate per
-// second. All replicas are ready before the work starts.
+// pass sends the documents through the enricher and then the SMS sender, each with this number of replicas, and returns each stage's rate
+// per second. All replicas are ready before the work starts.
 func pass(b *testing.B, replicas int) map[string]float64 {
 	b.Helper()
 	upstream := testenv.NewSlowUpstream(b, responseTime)

@@ -25,8 +25,8 @@ const (
 	notified = 20_000  // callbacks that cause a text and an e-mail to one person
 )
 
-// BenchmarkSize measures the cost of a million callbacks: of those that are only stored, and of those that also cause messages. It sends
-// fewer and extrapolates. docs/operate.md has the table.
+// BenchmarkSize measures the cost of a million callbacks, of two kinds: those that are only stored, and those that also cause messages.
+// It sends fewer callbacks and extrapolates. docs/operate.md has the table.
 func BenchmarkSize(b *testing.B) {
 	for b.Loop() {
 		upstream := testenv.NewSlowUpstream(b, 0)
@@ -53,7 +53,7 @@ func BenchmarkSize(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// clickwrap makes n callbacks about as many documents, as large as the provider's own examples.
+// clickwrap makes n callbacks about n documents, as large as the provider's own examples.
 func clickwrap(n int, kind string) []callback {
 	all := make([]callback, n)
 	for i := range all {

@@ -65,7 +65,7 @@ func TestComposeWithDocker(t *testing.T) {
 		}
 	})
 
-	t.Run("the doctor finds no fault", func(t *testing.T) {
+	t.Run("the doctor reports no failure", func(t *testing.T) {
 		w := w.in(t)
 		fine := w.examine("--nats-monitor", "http://nats:8222", "--ingest-url", "http://ingest:8080")
 		if fine < 20 {
@@ -88,7 +88,7 @@ func TestComposeWithDocker(t *testing.T) {
 		w.playStories(3, 0, nil)
 	})
 
-	t.Run("three share the work", func(t *testing.T) {
+	t.Run("three replicas share the work", func(t *testing.T) {
 		w := w.in(t)
 		w.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "sms-sender=3")
 		before := w.sent()
@@ -170,7 +170,7 @@ func ours() (names []string) {
 	return names
 }
 
-// in is the world for a subtest.
+// in returns the world for a subtest.
 func (w *world) in(t *testing.T) *world {
 	here := *w
 	here.t = t
@@ -182,7 +182,7 @@ func (w *world) in(t *testing.T) *world {
 func (w *world) survives(kind string) {
 	w.t.Helper()
 	for _, party := range []string{"vonage", "smtp"} {
-		w.ask(http.MethodPost, "/api/faults", fmt.Sprintf(`{"target":%q,"mode":"slow","count":1000,"delay_ms":400}`, party), nil)
+		w.request(http.MethodPost, "/api/faults", fmt.Sprintf(`{"target":%q,"mode":"slow","count":1000,"delay_ms":400}`, party), nil)
 	}
 	w.playStories(40, 500*time.Millisecond, func() {
 		w.until("a quarter of the messages have arrived", func() error {
@@ -195,14 +195,14 @@ func (w *world) survives(kind string) {
 		_, messages := w.inbox()
 		w.t.Logf("killed %s and started it again while 60 to %d messages had come", kind, len(messages))
 	})
-	w.ask(http.MethodDelete, "/api/faults", "", nil)
+	w.request(http.MethodDelete, "/api/faults", "", nil)
 	w.ready()
 }
 
 // players is the number of stories at the same time.
 const players = 8
 
-// playStories plays stories in which no one signs, so that even a late message is not out of date, and calls a function meanwhile. Every
+// playStories plays stories in which no person signs, so that a late message is not out of date, and calls a function meanwhile. Every
 // message must arrive once, and log and topic must be complete. It returns the number of messages by person.
 func (w *world) playStories(times int, pause time.Duration, meanwhile func()) received {
 	w.t.Helper()
@@ -259,7 +259,7 @@ func (w *world) untilNotified(want received) {
 	})
 }
 
-// complete requires each event once in the log, including these, the same events in Kafka, and no dead letter.
+// complete requires that the log has each event once, including these events, that Kafka has the same events, and that there is no dead letter.
 func (w *world) complete(js jetstream.JetStream, ids []string) {
 	w.t.Helper()
 	var stored map[string]int
@@ -350,7 +350,7 @@ func (w *world) examine(args ...string) (fine int) {
 	return fine
 }
 
-// sent counts the messages that each SMS sender's container has logged as sent.
+// sent returns the number of messages that each SMS sender's container has logged as sent.
 func (w *world) sent() map[string]int {
 	w.t.Helper()
 	counts := map[string]int{}

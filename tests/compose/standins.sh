@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes local replacements for the public images of the Dockerfile and docker-compose.yml, with the same names, from programs on this
 # machine: for a Docker engine that cannot pull images. They contain the real programs (Go, nats-server, redis-server, Kafka, Prometheus)
-# with the few files that these need, and read the same variables as far as we use them.
+# with the few files that these need, and read the same variables, as far as we use these.
 #
 #   DOCKER_HOST=unix:///… tests/compose/standins.sh             its last line sets variables for the shell that runs Compose
 #
@@ -22,7 +22,7 @@ libraries() {
     while read -r library; do mkdir -p "$into/$(dirname "$library")"; cp -Ln "$library" "$into/$library"; done
 }
 
-# skeleton makes the folder $1 with a shell, the usual small programs, and a user in it.
+# skeleton makes the folder $1 with a shell, the usual small programs, and a user.
 skeleton() {
   mkdir -p "$1/bin" "$1/etc/ssl/certs" "$1/tmp" "$1/usr/bin"
   chmod 1777 "$1/tmp"
@@ -99,14 +99,14 @@ kafka() {
 prometheus() {
   r=$work/prometheus
   skeleton "$r" nobody 65534
-  cp "$(sh -c 'command -v prometheus')" "$r/bin/prometheus" # here it is this function
+  cp "$(sh -c 'command -v prometheus')" "$r/bin/prometheus" # here the name prometheus means this function
   libraries "$r" "$r/bin/prometheus"
   mkdir -p "$r/prometheus"
   chown 65534:65534 "$r/prometheus"
   import "$r" "$(image PROMETHEUS)" 'USER nobody' 'WORKDIR /prometheus' 'VOLUME /prometheus' 'ENTRYPOINT ["/bin/prometheus"]'
 }
 
-# settings prints the variables that make the files use the local images: the files name most images by digest.
+# settings prints the variables with which the compose files use the local images: the files name most images by digest.
 settings() {
   echo "export GO_IMAGE=$(sed -n 's/^ARG GO_IMAGE=\([^@]*\).*/\1/p' "$root/Dockerfile") REDIS_IMAGE=$(image REDIS) PROMETHEUS_IMAGE=$(image PROMETHEUS)"
 }

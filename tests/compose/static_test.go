@@ -37,7 +37,7 @@ const (
 	cluster  = "deployments/compose/cluster.yml"
 )
 
-// load reads compose files as docker compose does, with only these variables.
+// load reads compose files as docker compose does, with these variables and no others.
 func load(t *testing.T, env []string, files ...string) *types.Project {
 	t.Helper()
 	paths := make([]string, len(files))
@@ -81,7 +81,7 @@ func TestServicesAreThoseOfTheMap(t *testing.T) {
 	}
 }
 
-// The containers of the flow and the sandbox have no user of the host, and no permission that they do not need.
+// The containers of the flow and the sandbox run as no user of the host, and have only the permissions that they need.
 func TestContainersAreConfined(t *testing.T) {
 	t.Parallel()
 	project := load(t, []string{"COMPOSE_PROFILES=observe"}, base, cluster)
@@ -100,7 +100,7 @@ func TestContainersAreConfined(t *testing.T) {
 		if limit == 0 {
 			t.Errorf("%s may take all memory", name)
 		}
-		// A Go program's collector works harder above 90% of the limit.
+		// Above 90% of the limit, a Go program's garbage collector works harder.
 		if want := fmt.Sprintf("%dMiB", limit*9/10>>20); !slices.Contains([]string{"redis", "kafka", "demo-certificate"}, name) && value(s.Environment, "GOMEMLIMIT") != want {
 			t.Errorf("%s: GOMEMLIMIT is %q, and 90%% of the limit is %s", name, value(s.Environment, "GOMEMLIMIT"), want)
 		}
@@ -247,7 +247,7 @@ func TestSettingsReachContainers(t *testing.T) {
 	}
 }
 
-// settingsOf is the configuration that the container's program reads from its environment and its file; data replaces its volume.
+// settingsOf returns the settings that the container's program reads from its environment and its file; data replaces its volume.
 func settingsOf(t *testing.T, data string, s types.ServiceConfig) config.Config {
 	t.Helper()
 	var environ []string
@@ -273,7 +273,7 @@ func settingsOf(t *testing.T, data string, s types.ServiceConfig) config.Config 
 	return cfg
 }
 
-// madeAtFirst is a folder with the files of the first start: the sandbox's key and, in place of its certificate, the public half.
+// madeAtFirst returns a folder with the files of the first start: the sandbox's key and, in place of its certificate, the public key.
 func madeAtFirst(t *testing.T) string {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -331,7 +331,7 @@ func TestVersionsArePinned(t *testing.T) {
 		text := uncommented(t, filepath.Join(testenv.Root(), row.path))
 		want := regexp.MustCompile(row.version).FindStringSubmatch(text)
 		if want == nil || !strings.Contains(project.Services[row.service].Image, ":"+want[1]) {
-			t.Errorf("%s is %s; %s says %v", row.service, project.Services[row.service].Image, row.path, want)
+			t.Errorf("%s is %s; %s has %v", row.service, project.Services[row.service].Image, row.path, want)
 		}
 	}
 	if image := project.Services["redis"].Image; !regexp.MustCompile(`:\d+\.\d+\.\d+`).MatchString(image) {

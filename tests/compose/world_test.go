@@ -38,7 +38,7 @@ type world struct {
 	links   string
 }
 
-// limit is the timeout of until: a dead sender's message waits 60 s for a receipt that may still come.
+// limit is the timeout of until: a dead sender's message waits 60 s for a receipt that may still arrive.
 const limit = 4 * time.Minute
 
 // up builds the images and starts the files, and removes everything at the end of the test.
@@ -72,7 +72,7 @@ func up(t *testing.T, env []string, files ...string) *world {
 	return w
 }
 
-// needEngine skips the test unless it was requested and there is an engine; if it was requested in CI, there must be one.
+// needEngine skips the test unless it was requested and a Docker engine responds. If it was requested in CI without an engine, it fails.
 func needEngine(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SIGNRELAY_TEST_COMPOSE") == "" {
@@ -173,7 +173,7 @@ func (s story) received(times int) received {
 func (w *world) story(provider, name string) story {
 	w.t.Helper()
 	var all []story
-	w.ask(http.MethodGet, "/api/stories", "", &all)
+	w.request(http.MethodGet, "/api/stories", "", &all)
 	for _, s := range all {
 		if s.Provider == provider && s.Story == name {
 			return s
@@ -200,11 +200,11 @@ func (w *world) play(s story, pause time.Duration) (ids []string, err error) {
 	return ids, nil
 }
 
-// inbox are the messages that signers received since the last clear.
+// inbox returns the messages that signers received since the last clear.
 func (w *world) inbox() (received, []testenv.Message) {
 	w.t.Helper()
 	var messages []testenv.Message
-	w.ask(http.MethodGet, "/api/messages", "", &messages)
+	w.request(http.MethodGet, "/api/messages", "", &messages)
 	all := received{}
 	for _, m := range messages {
 		all[m.Channel+" "+m.To]++
@@ -214,10 +214,10 @@ func (w *world) inbox() (received, []testenv.Message) {
 
 func (w *world) clear() {
 	w.t.Helper()
-	w.ask(http.MethodDelete, "/api/messages", "", nil)
+	w.request(http.MethodDelete, "/api/messages", "", nil)
 }
 
-func (w *world) ask(method, path, body string, into any) {
+func (w *world) request(method, path, body string, into any) {
 	w.t.Helper()
 	if err := w.call(method, path, body, into); err != nil {
 		w.t.Fatal(err)
@@ -247,7 +247,7 @@ func (w *world) call(method, path, body string, into any) error {
 	return json.Unmarshal(output, into)
 }
 
-// until waits for a condition; not describes the missing part.
+// until waits for a condition; not is the description of the missing part.
 func (w *world) until(what string, not func() error) {
 	w.t.Helper()
 	var last error
@@ -264,7 +264,7 @@ func (w *world) until(what string, not func() error) {
 	w.t.Fatalf("waited %v without success until %s: %v", limit, what, last)
 }
 
-// jetStream is the log, with the operator's user.
+// jetStream connects to JetStream as the operator's user.
 func (w *world) jetStream() jetstream.JetStream {
 	w.t.Helper()
 	nc, err := nats.Connect(w.nats, nats.UserInfo("operator", "not-a-secret"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1))

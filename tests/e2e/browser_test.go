@@ -96,8 +96,8 @@ func (b *browser) text(selector string) string {
 	return text
 }
 
-// glance returns the text at a selector now; empty if there is no such element, or while another page loads.
-func (b *browser) glance(selector string) string {
+// currentText returns the text at a selector now; empty if there is no such element, or while another page loads.
+func (b *browser) currentText(selector string) string {
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
 	var text string
@@ -107,8 +107,8 @@ func (b *browser) glance(selector string) string {
 	return text
 }
 
-// fits requires that the page is no wider than the phone and that the browser reported no error.
-func (b *browser) fits() {
+// requireFits requires that the page is no wider than the phone and that the browser reported no error.
+func (b *browser) requireFits() {
 	b.t.Helper()
 	var width int
 	b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
@@ -122,7 +122,7 @@ func (b *browser) fits() {
 	}
 }
 
-// The sandbox's page: one click plays a story, its texts and e-mails appear without a reload, a fault is ordered and cancelled, and the
+// On the sandbox's page, one click plays a story, its texts and e-mails appear without a reload, a fault is set and cancelled, and the
 // messages can be deleted.
 func TestSandboxInBrowser(t *testing.T) {
 	t.Parallel()
@@ -145,7 +145,7 @@ func TestSandboxInBrowser(t *testing.T) {
 	if got := b.text("#result"); !strings.Contains(got, "4 callbacks accepted.") {
 		t.Errorf("the story's status is %q", got)
 	}
-	b.fits()
+	b.requireFits()
 
 	b.do(
 		chromedp.Evaluate(`document.querySelector("#faults").closest("details").open = true`, nil),
@@ -156,11 +156,11 @@ func TestSandboxInBrowser(t *testing.T) {
 		t.Errorf("queued: %q", got)
 	}
 	b.do(chromedp.Click("#clear-faults", chromedp.ByQuery), chromedp.WaitNotPresent("#queued li", chromedp.ByQuery))
-	b.fits()
+	b.requireFits()
 
 	b.do(chromedp.Click("#clear", chromedp.ByQuery))
 	h.Until(t, "the page is empty", func() bool { return b.count(".bubble, .email") == 0 })
-	b.fits()
+	b.requireFits()
 }
 
 // count returns the number of elements.
@@ -171,7 +171,7 @@ func (b *browser) count(selector string) int {
 	return n
 }
 
-// A link that works once is behind a button, and so is every link for a robot. The button leads to the provider's page, although the page's
+// A link that works once is behind a button, and for a robot every link is. The button opens the provider's page, although the page's
 // policy restricts forms.
 func TestLinkButtonInBrowser(t *testing.T) {
 	t.Parallel()
@@ -188,12 +188,12 @@ func TestLinkButtonInBrowser(t *testing.T) {
 
 	for n := range 2 { // it works again for a second visit
 		b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Data Processing Addendum")))
-		b.fits()
+		b.requireFits()
 		if got := b.text("main"); !strings.Contains(got, "Data Processing Addendum") || !strings.Contains(got, "Legalesign sent you this link") || opened() != n {
 			t.Errorf("the page reads %q, and the link was opened %d times", got, opened())
 		}
 		b.do(chromedp.Reload(), chromedp.Click("main button", chromedp.ByQuery))
-		h.Until(t, "the provider's page is shown", func() bool { return strings.Contains(b.glance("h1"), "Review & sign") })
+		h.Until(t, "the provider's page is shown", func() bool { return strings.Contains(b.currentText("h1"), "Review & sign") })
 		h.Until(t, "the log has the opening", func() bool { return opened() == n+1 })
 	}
 
@@ -201,13 +201,13 @@ func TestLinkButtonInBrowser(t *testing.T) {
 	if got := b.text("h1"); got != "Open your document" {
 		t.Errorf("a robot sees %q", got)
 	}
-	b.fits()
+	b.requireFits()
 	b.do(chromedp.Click("button", chromedp.ByQuery))
-	h.Until(t, "the provider's page is shown", func() bool { return strings.Contains(b.glance("h1"), "Consulting Agreement") })
-	b.fits()
+	h.Until(t, "the provider's page is shown", func() bool { return strings.Contains(b.currentText("h1"), "Consulting Agreement") })
+	b.requireFits()
 
 	b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Partnership Agreement")), chromedp.Click("button", chromedp.ByQuery))
-	h.Until(t, "the page names the reason", func() bool { return b.glance("h1") == "This document is closed" })
+	h.Until(t, "the page names the reason", func() bool { return b.currentText("h1") == "This document is closed" })
 }
 
 // linkIn returns the link in the first message about a document; empty if there is none yet.

@@ -67,7 +67,7 @@ func oneDeadLetter(t *testing.T, h *testenv.Env, stage string) (d deadLetter) {
 func TestReplaySendsDeadLetter(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
-	order(t, h, `{"target":"smtp","mode":"550"}`)
+	setFault(t, h, `{"target":"smtp","mode":"550"}`)
 	n := &notifyv1.Notification{
 		Id: "n1", EventId: "e1", Source: "demo", Provider: "clickwrap", DocumentId: "d1", DocumentTitle: "Offer", SenderName: "PactSafe", Locale: "en",
 		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, Channel: notifyv1.Channel_CHANNEL_EMAIL,
@@ -124,7 +124,7 @@ func TestReplaySendsDeadLetter(t *testing.T) {
 		}
 	}
 	if left := deadLetters(t, h); len(left) != 0 {
-		t.Errorf("still in the DLQ: %+v", left)
+		t.Errorf("the DLQ still has %+v", left)
 	}
 	if _, err := h.Command(t, "dlq", "replay", number, "--yes"); err == nil || !strings.Contains(err.Error(), "not in the DLQ: number "+number) {
 		t.Errorf("replay of a removed number: %v", err)
@@ -208,8 +208,8 @@ func TestDropAndWrongUse(t *testing.T) {
 	}
 }
 
-// order orders a fault of an outside party.
-func order(t *testing.T, h *testenv.Env, fault string) {
+// setFault sets a fault of an outside party.
+func setFault(t *testing.T, h *testenv.Env, fault string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, h.SandboxURL+"/api/faults", strings.NewReader(fault))
 	if err != nil {

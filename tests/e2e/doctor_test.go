@@ -67,7 +67,8 @@ func TestDoctorPassesGoodInstallation(t *testing.T) {
 			t.Errorf("%s: %+v", check, l)
 		}
 	}
-	// The doctor cannot see how the server syncs and how full it is, and no callback has begun the epoch of the dedupe store.
+	// The doctor cannot see the server's sync interval and free space, and no callback has started the epoch of the
+	// dedupe store.
 	if found["nats sync_interval"].Status != "warn" || found["room"].Status != "warn" || found["redis epoch"].Status != "warn" || warned != 3 {
 		t.Errorf("%d warnings: %+v", warned, found)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Vonage refuses our credentials. The texts wait for the operator: the list of held messages shows nothing personal, the timeline shows
-// them, there is no dead letter, and a release prints its plan and asks for confirmation.
+// Vonage refuses our credentials, so the texts wait for the operator. The list of held messages shows nothing personal, the timeline
+// shows the messages, and there is no dead letter. A release prints its plan and asks for confirmation.
 func TestHeldMessagesAreListedAndReleased(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
-	order(t, h, `{"target":"vonage","mode":"4","count":100}`)
+	setFault(t, h, `{"target":"vonage","mode":"4","count":100}`)
 	documents := h.Play(t, "clickwrap", "two-signers")
 
 	type held struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Every third response and callback of the outside parties is unusual but allowed: each person still gets each message once. The pause lets
-// services repeat a call that was refused for a second before its document changes: a message that is out of date is not sent.
+// Every third response and callback of the outside parties is unusual but allowed, and each person still gets each message once. During the
+// pause, services repeat a call that was refused for a second, before its document changes: a message that is out of date is not sent.
 func TestStoriesWithUnusualResponses(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, "SIGNRELAY_SANDBOX_ODD=33", "SIGNRELAY_SANDBOX_ODD_SEED=20261128")
@@ -26,6 +26,6 @@ func TestStoriesWithUnusualResponses(t *testing.T) {
 		if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
 			t.Fatalf("play %s: %s", name, response.Status)
 		}
-		s.came(t, h) // the shortener asks the provider when a link is opened; the provider may refuse calls for a second
+		s.awaitMessages(t, h) // the shortener asks the provider when a link is opened; the provider may refuse calls for a second
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A provider that got no response calls again, at once and later, on each of its paths: one fact, one message to each person. Two
-// replicas of each stage share the work, so the memory of a single process is not enough.
+// A provider that got no response calls again, at once and later, on each of its paths. The result is one fact, and one message to each
+// person. Two replicas of each stage share the work, so the memory of a single process is not enough.
 func TestRepeatedCallbacksSendEachMessageOnce(t *testing.T) {
 	t.Parallel()
 	h := testenv.Replicated(t)
@@ -132,7 +132,7 @@ func TestOutsideShorteners(t *testing.T) {
 				if !strings.HasPrefix(l, h.SandboxURL+path) {
 					t.Errorf("a link begins with %.30s", l)
 				}
-				leads(t, l, http.StatusOK)
+				followLink(t, l, http.StatusOK)
 			}
 			if n := len(subjects(t, h, "signing.v1.*.*.link.substituted.>")); n != 0 {
 				t.Errorf("%d links were substituted while %s worked", n, kind)
@@ -143,7 +143,7 @@ func TestOutsideShorteners(t *testing.T) {
 				if !strings.HasPrefix(l, "http://"+h.Address("SIGNRELAY_LINKS_ADDR")+"/l/") {
 					t.Errorf("a substitute begins with %.30s", l)
 				}
-				leads(t, l, http.StatusOK)
+				followLink(t, l, http.StatusOK)
 			}
 			if n := len(subjects(t, h, "signing.v1.*.*.link.substituted.>")); n == 0 {
 				t.Errorf("the log has no event that %s failed", kind)

@@ -9,7 +9,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// NATS is killed and restarted, and so is Redis. The log holds each callback with status 2xx once, and no other event.
+// NATS is killed and restarted, then Redis. The log holds each callback that got 2xx once, and no other event.
 func TestOutagesLoseAndDuplicateNothing(t *testing.T) {
 	t.Parallel()
 	h := testenv.Ingest(t, true)

@@ -47,7 +47,7 @@ func TestReadmeCurl(t *testing.T) {
 	for _, m := range h.Messages(t) {
 		channels[m.Channel]++
 		for _, l := range link.FindAllString(m.Text, -1) {
-			leads(t, l, http.StatusOK)
+			followLink(t, l, http.StatusOK)
 		}
 	}
 	if channels["sms"] != 1 || channels["email"] != 1 || len(channels) != 2 {

@@ -12,10 +12,10 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Replicas share rates and claims through Redis, so no service of several runs without it.
+// Replicas share rates and claims through Redis, so services that run as separate processes refuse to start without it.
 func TestSeparateServicesNeedRedis(t *testing.T) {
 	t.Parallel()
-	limit, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a service that started would wait for NATS without end
+	limit, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a service that starts waits for NATS without limit
 	defer cancel()
 	for _, service := range testenv.Services[1:] {
 		cmd := exec.CommandContext(limit, testenv.Program(t, service))
@@ -27,7 +27,7 @@ func TestSeparateServicesNeedRedis(t *testing.T) {
 	}
 }
 
-// Redis stops: people can still open links, so the shortener stays ready; the senders, which could send twice, wait for Redis.
+// Redis stops. People can still open links, so the shortener stays ready. The senders wait for Redis, because without it they could send twice.
 func TestLinksOpenWithoutRedis(t *testing.T) {
 	t.Parallel()
 	h := testenv.Separate(t)
@@ -43,7 +43,7 @@ func TestLinksOpenWithoutRedis(t *testing.T) {
 			t.Errorf("%s: status %d", service, status)
 		}
 	}
-	leads(t, linkIn(h.Messages(t), "Consulting Agreement"), http.StatusOK)
+	followLink(t, linkIn(h.Messages(t), "Consulting Agreement"), http.StatusOK)
 
 	h.ClearMessages(t)
 	h.Redis.Start()

@@ -64,7 +64,7 @@ var stories = []story{
 		`sms 13175550187: "E-Waiver Form" has been accepted by all parties. Download your document here: L`,
 		`email sam.lee@example.com: "E-Waiver Form" has been accepted by all parties [1 link]`,
 	}},
-	// Sent a second time on purpose, so both are invited again.
+	// The document is sent a second time on purpose, so both signers are invited again.
 	{"clickwrap", "resend", []string{
 		`sms 13175551234: You've been sent "Consulting Agreement" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "Consulting Agreement" [1 link]`,
@@ -101,7 +101,7 @@ var stories = []story{
 		`sms 61491570156: "Contract of Sale" has been accepted by all parties. Download your document here: L`,
 		`email jack.wilson@example.com: "Contract of Sale" has been accepted by all parties [1 link]`,
 	}},
-	// The second signer is notified of the document when it is his turn, and only once.
+	// The second signer gets an invitation when it is that signer's turn, and only once.
 	{"pleasesign", "ordered-signing", []string{
 		`sms 61491570006: You've been sent "Building Contract" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Building Contract" [1 link]`,
@@ -155,7 +155,7 @@ var stories = []story{
 		`sms 447700900456: "Shareholder Agreement" has been accepted by all parties. Download your document here: L`,
 		`email oliver.hughes@example.com: "Shareholder Agreement" has been accepted by all parties [1 link]`,
 	}},
-	// A person who signed before our first event about him is not asked to sign. An archived document has no page yet: see pages below.
+	// A person who signed before our first event about that person gets no invitation. An archived document has no page yet: see pages below.
 	{"esign-v1", "long-night", []string{
 		`sms 447700900123: "Supply Agreement" has been accepted by all parties. Download your document here: L`,
 		`email amelia.clarke@example.com: "Supply Agreement" has been accepted by all parties [1 link]`,
@@ -174,8 +174,7 @@ var stories = []story{
 	}},
 }
 
-// pages is the status of the page behind a finished document's links, if it is not 200: the page explains why there is nothing to sign or
-// to download.
+// pages has the status of the page behind a finished document's links, if it is not 200: the page explains why there is nothing to sign or to download.
 var pages = map[string]int{
 	"Supply Agreement":      http.StatusServiceUnavailable, // the archive delivers it within four hours
 	"Partnership Agreement": http.StatusGone,
@@ -209,13 +208,13 @@ func TestStories(t *testing.T) {
 // check waits for the story's messages, compares them, and follows their links.
 func (s story) check(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	for link, status := range s.came(t, h) {
-		leads(t, link, status)
+	for link, status := range s.awaitMessages(t, h) {
+		followLink(t, link, status)
 	}
 }
 
-// came waits for the story's messages, compares them, and returns their links with the status of each page.
-func (s story) came(t *testing.T, h *testenv.Env) map[string]int {
+// awaitMessages waits for the story's messages, compares them, and returns their links with the status of each page.
+func (s story) awaitMessages(t *testing.T, h *testenv.Env) map[string]int {
 	t.Helper()
 	all := map[string]int{}
 	h.Until(t, fmt.Sprintf("the messages of %s/%s have arrived", s.provider, s.name), func() bool { return len(h.Messages(t)) >= len(s.messages) })
@@ -258,8 +257,8 @@ func withoutLinks(text string) (string, []string) {
 // phone is the User-Agent of a signer's browser.
 const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
 
-// leads follows a link as a signer does, presses the button if the page has one, and requires this status.
-func leads(t *testing.T, link string, want int) {
+// followLink follows a link as a signer does, presses the button if the page has one, and requires this status.
+func followLink(t *testing.T, link string, want int) {
 	t.Helper()
 	status, page := follow(t, http.MethodGet, link)
 	if strings.Contains(page, `<form method="post">`) && status == http.StatusOK {
@@ -342,7 +341,7 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 
 var allOfIt time.Time // the log from its beginning
 
-// everyReplicaWorked requires that each replica of each stage had work: the test does not prove that they share it if one did all of it.
+// everyReplicaWorked requires that each replica of each stage had work: otherwise the test does not prove that replicas share it.
 func everyReplicaWorked(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for _, service := range testenv.Services[2:] {

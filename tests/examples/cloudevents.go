@@ -24,7 +24,7 @@ type CloudEvent struct {
 	Data            []byte `json:"data"`
 }
 
-// InPython reads events with the CloudEvents SDK for Python; where are the arguments of cloudevents_reader.py.
+// InPython reads events with the CloudEvents SDK for Python; where has the arguments of cloudevents_reader.py.
 func InPython(t *testing.T, where ...string) (events []CloudEvent) {
 	t.Helper()
 	python, env := Python(t)

@@ -33,13 +33,13 @@ type log struct {
 	language string
 }
 
-// setup is a standalone with the sandbox.
+// setup starts a standalone with the sandbox.
 func setup(t *testing.T, language string) log {
 	t.Helper()
 	return read(t, language, func() *testenv.Env { return testenv.Standalone(t) })
 }
 
-// alone is a log in which only the test writes.
+// alone returns a log in which only the test writes.
 func alone(t *testing.T, language string) log {
 	t.Helper()
 	return read(t, language, func() *testenv.Env { return testenv.Infrastructure(t, func(*testenv.Env) string { return "" }) })
@@ -122,7 +122,7 @@ func TestExamplesPrintEverySignatureOnce(t *testing.T) {
 		printed := s.Stop()
 		l.check(printed)
 
-		// Events come while it is stopped; after a restart it continues where it stopped.
+		// Events are stored while the example is stopped; after a restart it continues at its position.
 		l.play()
 		s = l.start()
 		l.untilDone()
@@ -164,7 +164,7 @@ func TestExamplesIgnoreRepetitions(t *testing.T) {
 	})
 }
 
-// An example that is killed in the middle of its work has not acknowledged it, so it gets the same events again.
+// An example that is killed during its work has not acknowledged the events, so it gets them again.
 func TestExamplesRepeatUnfinishedWork(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
@@ -174,7 +174,7 @@ func TestExamplesRepeatUnfinishedWork(t *testing.T) {
 			l.publish(n, strconv.Itoa(n))
 		}
 		s := examples.StartUnread(t, language, "nats", "NATS_URL="+l.NATSURL)
-		l.Until(t, "it is blocked in the middle of its work", s.Stuck)
+		l.Until(t, "it is blocked during its work", s.Stuck)
 		printed := s.Kill()
 		if len(printed) == 0 || len(printed) == count {
 			t.Fatalf("it had printed %d of %d when it was killed", len(printed), count)
@@ -189,7 +189,7 @@ func TestExamplesRepeatUnfinishedWork(t *testing.T) {
 		again -= len(printed)
 		l.check(printed)
 		if again > 20 { // it fetches ten at a time
-			t.Errorf("%d came again", again)
+			t.Errorf("%d events were delivered again", again)
 		}
 	})
 }
@@ -262,7 +262,7 @@ func TestExamplesReadTeamCopy(t *testing.T) {
 	})
 }
 
-// A refused password is reported, and does not end the program: it continues as soon as the server accepts it, at the start and later.
+// The program reports a refused password and keeps running. It continues as soon as the server accepts the password, at the start and later.
 func TestExamplesReportRefusedPassword(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
@@ -278,10 +278,10 @@ func TestExamplesReportRefusedPassword(t *testing.T) {
 		refused := func(s *examples.Subscriber) {
 			before := refusals
 			l.Until(t, "it reports the cause", func() bool {
-				refusals = strings.Count(strings.ToLower(s.Said()), "authorization violation")
+				refusals = strings.Count(strings.ToLower(s.Stderr()), "authorization violation")
 				return refusals >= before+3 // also the third time: clients give up after the second
 			})
-			if strings.Contains(s.Said(), "Traceback") {
+			if strings.Contains(s.Stderr(), "Traceback") {
 				t.Error("it reports the cause in a traceback")
 			}
 		}
@@ -313,7 +313,7 @@ func TestExamplesResumeAfterNATSOutage(t *testing.T) {
 				l.untilAcknowledged()
 				l.Processes["nats"].Kill()
 				l.Processes["nats"].Start()
-				l.ackWithin(2 * time.Second) // messages acked just before the server was killed may come again
+				l.ackWithin(2 * time.Second) // the server may redeliver messages that were acked just before it was killed
 			}
 			l.publish(n, strconv.Itoa(n))
 		}

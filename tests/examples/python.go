@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// environment is the Python that python.sh installs, or the reason why there is none.
+// environment returns the folder of the Python that python.sh installs, or the reason why there is none.
 var environment = sync.OnceValues(func() (string, error) {
 	var output strings.Builder
 	cmd := exec.CommandContext(context.Background(), "sh", filepath.Join(testenv.Root(), "tests", "examples", "python.sh"))
@@ -24,8 +24,8 @@ var environment = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(folder)), nil
 })
 
-// Python returns a Python with the examples' packages and the CloudEvents SDK, and the variables with which it finds the contract's
-// event_pb2. If python3 or its packages cannot be installed, the test is skipped; in CI it fails.
+// Python returns the path of a Python with the examples' packages and the CloudEvents SDK, and the variables with which it finds
+// the contract's event_pb2. If python3 or its packages cannot be installed, the test is skipped; in CI it fails.
 func Python(t *testing.T) (program string, env []string) {
 	t.Helper()
 	realtest.Server(t, "Python")

@@ -43,13 +43,13 @@ type Subscriber struct {
 	cmd    *exec.Cmd
 	output *os.File
 
-	mutex sync.Mutex
-	lines []string
-	said  strings.Builder // its standard error
-	read  sync.WaitGroup
+	mutex  sync.Mutex
+	lines  []string
+	stderr strings.Builder // its standard error
+	read   sync.WaitGroup
 }
 
-// Start runs the example for "nats" or "kafka" in a language; its lines are read as they come.
+// Start runs the example for "nats" or "kafka" in a language, and reads its lines as it prints them.
 func Start(t *testing.T, language, over string, env ...string) *Subscriber {
 	t.Helper()
 	s := StartUnread(t, language, over, env...)
@@ -57,7 +57,7 @@ func Start(t *testing.T, language, over string, env ...string) *Subscriber {
 	return s
 }
 
-// StartUnread runs an example whose lines are only read after it has ended: it blocks in the middle of its work when the pipe is full.
+// StartUnread runs an example, and reads its lines only after it has ended: when the pipe is full, it blocks during its work.
 func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber {
 	t.Helper()
 	output, input, err := os.Pipe()
@@ -69,7 +69,7 @@ func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 	cmd.Env = append(cmd.Env, env...)
 	s := &Subscriber{t: t, cmd: cmd, output: output}
-	cmd.Stdout, cmd.Stderr = input, io.MultiWriter(t.Output(), (*said)(s))
+	cmd.Stdout, cmd.Stderr = input, io.MultiWriter(t.Output(), (*stderrWriter)(s))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed, the example ends too
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -102,30 +102,30 @@ func (s *Subscriber) collect() {
 	}
 }
 
-// Lines are the lines that it has printed so far.
+// Lines returns the lines that it has printed so far.
 func (s *Subscriber) Lines() []string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return slices.Clone(s.lines)
 }
 
-// said is a Subscriber that collects its standard error.
-type said Subscriber
+// stderrWriter is a Subscriber that collects its standard error.
+type stderrWriter Subscriber
 
-func (s *said) Write(p []byte) (int, error) {
+func (s *stderrWriter) Write(p []byte) (int, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.said.Write(p)
+	return s.stderr.Write(p)
 }
 
-// Said returns its standard error so far.
-func (s *Subscriber) Said() string {
+// Stderr returns its standard error so far.
+func (s *Subscriber) Stderr() string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.said.String()
+	return s.stderr.String()
 }
 
-// Stuck reports whether it cannot print: a pipe holds 64 KiB in pages, and no line spans two of them.
+// Stuck reports whether the example cannot print: a pipe holds 64 KiB in pages, and a line does not span two pages.
 func (s *Subscriber) Stuck() bool {
 	raw, err := s.output.SyscallConn()
 	if err != nil {
@@ -138,7 +138,7 @@ func (s *Subscriber) Stuck() bool {
 	return err == nil && waiting > 60<<10
 }
 
-// Kill ends it at once, as a crash does, and returns all lines that it printed.
+// Kill ends the example at once, as a crash does, and returns all lines that it printed.
 func (s *Subscriber) Kill() []string {
 	_ = s.cmd.Process.Kill() // fails only if it has ended
 	return s.rest()

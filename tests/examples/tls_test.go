@@ -62,9 +62,9 @@ func TestExamplesTrustTheCA(t *testing.T) {
 	until := (&testenv.Env{Timeout: 2 * time.Minute}).Until
 	examples.Each(t, func(t *testing.T, language string) {
 		wrong := examples.Start(t, language, "nats", append(env("theirs"), "NATS_DURABLE="+language)...)
-		until(t, "it reports the certificate", func() bool { return strings.Count(strings.ToLower(wrong.Said()), "certificate") > 1 })
-		if wrong.Stop(); strings.Contains(wrong.Said(), "Traceback") {
-			t.Errorf("a traceback:\n%s", wrong.Said())
+		until(t, "it reports the certificate", func() bool { return strings.Count(strings.ToLower(wrong.Stderr()), "certificate") > 1 })
+		if wrong.Stop(); strings.Contains(wrong.Stderr(), "Traceback") {
+			t.Errorf("a traceback:\n%s", wrong.Stderr())
 		}
 		right := examples.Start(t, language, "nats", append(env("ours"), "NATS_DURABLE="+language)...)
 		until(t, "the signature is printed", func() bool { return len(right.Lines()) == 1 })

@@ -25,7 +25,7 @@ type result struct {
 	Accepted int    `json:"accepted"`    // callbacks with status 2xx
 	Stored   int    `json:"stored"`      // their events in the log
 	Sent     int    `json:"handed_over"` // messages that the outside parties accepted, each counted once
-	Lost     int    `json:"lost"`        // accepted and not stored, or due and not sent
+	Lost     int    `json:"lost"`        // callbacks accepted and not stored, or messages due and not sent
 	Doubled  int    `json:"doubled"`     // stored twice, or sent twice without the mark
 	Unknown  int    `json:"unknown"`     // sent again after an attempt with an unknown outcome, and marked
 	Given    int    `json:"given_up"`    // dead letters
@@ -70,7 +70,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 			r.Sent++
 		}
 	}
-	r.Doubled += len(sent) // messages of no known document
+	r.Doubled += len(sent) // messages about an unknown document
 	dlq, err := h.JetStream(t).Stream(t.Context(), flow.DLQ)
 	if err != nil {
 		t.Fatalf("ask for %s: %v", flow.DLQ, err)

@@ -15,21 +15,21 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// awayFor is long enough for delays of retries to grow.
+// awayFor is long enough for the delays of retries to grow.
 const awayFor = 20 * time.Second
 
-// isBack records the end of the last outage.
+// isBack records the time when the last outage ended.
 func (s *stand) isBack() {
 	s.driver.mutex.Lock()
 	defer s.driver.mutex.Unlock()
 	s.driver.back = time.Now()
 }
 
-// The test measures how soon everything resumes after an outage, and after a replica dies; see the column of the table.
+// After an outage, or after a replica dies, all services resume. The column "late p95" of the table shows how soon.
 func TestServicesResumeAfterOutages(t *testing.T) {
 	t.Parallel()
 	if !all() {
-		t.Skip("make faults-all has it: two replicas of everything, for a minute")
+		t.Skip("make faults-all runs it: two replicas of everything, for a minute")
 	}
 	for name, c := range map[string]struct{ gone, back func(*stand) }{
 		"Redis away for 20 s, two replicas of everything": {
@@ -86,7 +86,7 @@ func TestServicesResumeAfterOutages(t *testing.T) {
 	}
 }
 
-// takenOver counts the texts that were accepted before a kill and not sent by then, and returns the 95th percentile of the seconds from the
+// takenOver counts the texts that were accepted before a kill and sent after it, and returns the 95th percentile of the seconds from the
 // first such kill to their sending. A text that Vonage may have received before the kill is marked and not counted.
 func (s *stand) takenOver(t *testing.T, kills []time.Time) (texts int, p95 float64) {
 	t.Helper()
@@ -112,8 +112,8 @@ func (s *stand) takenOver(t *testing.T, kills []time.Time) (texts int, p95 float
 
 func always(how response) func(int) response { return func(int) response { return how } }
 
-// A lost consumer is created again where its stage stopped. If an operator lets it read all events again, no person gets a message twice,
-// and the log holds nothing twice.
+// A lost consumer is created again at the position of its stage. If an operator lets it read all events again, no person gets a message
+// twice, and the log holds no event twice.
 func TestLostConsumerSendsNothingTwice(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
@@ -159,12 +159,12 @@ func TestLostConsumerSendsNothingTwice(t *testing.T) {
 	}
 }
 
-// The enricher publishes on both streams at once. While NOTIFY refuses, each attempt also publishes on SIGNING, in the end after SIGNING
+// The enricher publishes on both streams at once. While NOTIFY refuses, each attempt also publishes on SIGNING, finally after SIGNING
 // has forgotten the ids.
 func TestNotifyRefusesForLongerThanTheDuplicateWindow(t *testing.T) {
 	t.Parallel()
 	if !all() {
-		t.Skip("make faults-all has it: it lasts longer than the streams' duplicate window, 2 minutes")
+		t.Skip("make faults-all runs it: it lasts longer than the streams' duplicate window, 2 minutes")
 	}
 	s := newStand(t, "notify", behaviour{}, 1, nil, testenv.Variant{})
 	s.driver.pace = 5 * time.Second // about 250 documents in all

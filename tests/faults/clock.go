@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// clock is the wall clock of the services, which jumps. Timers are not affected, as on a real machine: they use the monotonic clock.
+// clock is the wall clock of the services; a test can let it jump. Timers are not affected, as on a real machine: they use the monotonic clock.
 type clock struct {
 	t    *testing.T
 	path string // of the file with the offset in seconds
@@ -33,8 +33,8 @@ import "syscall"
 var jumpSeconds int64
 
 func init() {
-	path, asked := syscall.Getenv("SIGNRELAY_TEST_CLOCK")
-	if !asked {
+	path, found := syscall.Getenv("SIGNRELAY_TEST_CLOCK")
+	if !found {
 		return
 	}
 	go func() {
@@ -107,7 +107,7 @@ func newClock(t *testing.T) (c clock, as testenv.Variant, variable string) {
 // jump sets the clock to this offset from the real time.
 func (c clock) jump(d time.Duration) {
 	c.t.Helper()
-	next := c.path + ".next" // so that no program reads half a number
+	next := c.path + ".next" // so that a program reads the whole number
 	if err := os.WriteFile(next, fmt.Appendf(nil, "%d\n", int(d.Seconds())), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -16,14 +16,14 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// driver plays the provider: it repeats a callback until it gets status 2xx, as often and as long as providers do, but faster.
+// driver replaces the provider: it repeats a callback until it gets status 2xx, as often as providers do, but faster.
 type driver struct {
 	urls   []string // of all replicas of ingest
 	row    string
 	client *http.Client
-	tries  time.Duration // for how long one callback is tried
+	tries  time.Duration // the time for which it retries one callback
 	pace   time.Duration // between two callbacks of one caller during the fault
-	failed atomic.Int64  // tries without status 2xx
+	failed atomic.Int64  // attempts without status 2xx
 
 	mutex     sync.Mutex
 	documents []string             // reported so far
@@ -92,7 +92,7 @@ func (d *driver) all() []string {
 	return slices.Clone(d.documents)
 }
 
-// again reports every document once more, as a provider does that got no response. Each must be accepted, or be a duplicate.
+// again reports every document once more, as a provider that got no response does. Each callback must be accepted, or be a duplicate.
 func (d *driver) again(t testing.TB) {
 	t.Helper()
 	documents := d.all()
@@ -115,9 +115,9 @@ func (d *driver) call(ctx context.Context, document string) bool {
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":%q,"activity":"a-%s","id":"e-%s","created_time":"2026-01-02T03:04:05.000Z"}`,
 		document, document, document)
 	deadline := time.Now().Add(d.tries)
-	for try := rand.IntN(len(d.urls)); time.Now().Before(deadline) && ctx.Err() == nil; try++ { // each try at the next replica
+	for try := rand.IntN(len(d.urls)); time.Now().Before(deadline) && ctx.Err() == nil; try++ { // each attempt calls the next replica
 		switch d.once(ctx, d.urls[try%len(d.urls)], body) {
-		case http.StatusAccepted, http.StatusOK: // 200: an earlier try was accepted, and its response was lost
+		case http.StatusAccepted, http.StatusOK: // 200: an earlier attempt was accepted, and its response was lost
 			d.accept(document)
 			return true
 		}
@@ -138,7 +138,7 @@ func (d *driver) accept(document string) {
 	}
 }
 
-// once returns the status of one try; 0 for no response.
+// once returns the status of one attempt; 0 for no response.
 func (d *driver) once(ctx context.Context, base, body string) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/webhooks/clickwrap/demo", strings.NewReader(body))
 	if err != nil {

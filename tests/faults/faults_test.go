@@ -31,10 +31,10 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// all reports whether every row is wanted (make faults-all), or only the rows of CI.
+// all reports whether the test runs every row (make faults-all), or only the rows of CI.
 func all() bool { return os.Getenv("SIGNRELAY_TEST_FAULTS") == "all" }
 
-// crashing is the build with the points of package crash.
+// crashing is the build variant with the points of package crash.
 var crashing = testenv.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
 
 // stand is the environment of one row.
@@ -97,8 +97,7 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
 `, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout())
 }
 
-// prove sends callbacks while the fault happens, waits until all work is done, sends every callback once more, and requires that nothing is
-// lost or duplicated.
+// prove sends callbacks during the fault, waits until all work is done, sends every callback once more, and requires that nothing is lost or duplicated.
 func (s *stand) prove(t *testing.T, fault string, happens func()) result {
 	t.Helper()
 	r := s.measure(t, fault, happens)
@@ -154,7 +153,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	for _, at := range []struct {
 		service, point string
 		often          bool // also in CI
-		unknown        bool // it cannot be known whether the message was sent
+		unknown        bool // it is unknown whether the message was sent
 	}{
 		{"ingest", "claimed", false, false},
 		{"ingest", "published", true, false},
@@ -201,7 +200,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		t.Run(fmt.Sprintf("rolling restart under load, replicas: %d", replicas), func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t, fmt.Sprintf("rolling-%d", replicas), behaviour{}, replicas, nil, testenv.Variant{})
-			r := s.prove(t, fmt.Sprintf("SIGTERM of each service in turn under load, thrice (replicas: %d)", replicas), func() {
+			r := s.prove(t, fmt.Sprintf("SIGTERM of each service in turn under load, three times (replicas: %d)", replicas), func() {
 				for _, name := range slices.Concat(services, services, services) {
 					if status := s.Processes[name].Stop(); status != 0 {
 						t.Errorf("%s: exit status %d", name, status)
@@ -241,7 +240,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "long", behaviour{}, 1, nil, testenv.Variant{})
 		s.driver.tries = 2 * time.Second
-		s.prove(t, "NATS away for longer than the provider retries; it sends all again later", func() {
+		s.prove(t, "NATS away for longer than the provider retries; the provider sends all callbacks again later", func() {
 			s.Processes["nats"].Kill()
 			time.Sleep(6 * time.Second)
 			s.Processes["nats"].Start()
@@ -251,7 +250,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("the disk is full", func(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "full", behaviour{}, 1, nil, testenv.Variant{})
-		s.prove(t, "NATS has no space on its disk for a while", func() {
+		s.prove(t, "NATS has no space on its disk for some time", func() {
 			s.RestartNATS(t, "120KB")
 			before := s.driver.failed.Load()
 			s.Until(t, "the log is full", func() bool { return s.driver.failed.Load() > before+50 })
@@ -262,7 +261,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("a cluster of three loses nodes", func(t *testing.T) {
 		t.Parallel()
 		if !all() {
-			t.Skip("make faults-all has it: three more processes")
+			t.Skip("make faults-all runs it: it needs three more processes")
 		}
 		s := newClusterStand(t, "cluster")
 		s.prove(t, "kill -9 of each node of a NATS cluster of three, in turn", func() {
@@ -279,7 +278,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("NATS dies", func(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "nats", behaviour{}, 1, nil, testenv.Variant{})
-		s.prove(t, "kill -9 of NATS under load, thrice", func() {
+		s.prove(t, "kill -9 of NATS under load, three times", func() {
 			for range 3 {
 				time.Sleep(100 * time.Millisecond)
 				s.Processes["nats"].Kill()
@@ -292,7 +291,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("Redis dies", func(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "redis", behaviour{}, 1, nil, testenv.Variant{})
-		s.prove(t, "kill -9 of Redis under load, thrice", func() {
+		s.prove(t, "kill -9 of Redis under load, three times", func() {
 			for range 3 {
 				time.Sleep(100 * time.Millisecond)
 				s.Redis.Kill()
@@ -305,7 +304,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("Redis responds and refuses claims", func(t *testing.T) {
 		t.Parallel()
 		if !all() || os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
-			t.Skip("make faults-all has it, with a Redis of its own")
+			t.Skip("make faults-all runs it, with its own Redis")
 		}
 		s := newStand(t, "refuses", behaviour{}, 2, nil, testenv.Variant{})
 		s.prove(t, "Redis refuses claims while it responds to PING: full, then a replica, then without a command; two replicas", func() {
@@ -342,7 +341,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("the clock jumps", func(t *testing.T) {
 		t.Parallel()
 		if !all() {
-			t.Skip("make faults-all has it: it needs a build of Go's standard library")
+			t.Skip("make faults-all runs it: it needs a build of Go's standard library")
 		}
 		clock, as, variable := newClock(t)
 		w := newWorld(t, behaviour{})
@@ -350,7 +349,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		h.Vars = []string{variable}
 		s := furnish(t, h, w, "clock", 2, nil, as)
 		began := time.Now()
-		r := s.prove(t, "the services' clock jumps: an hour forward, a day back, and to the right time, thrice", func() {
+		r := s.prove(t, "the services' clock jumps: an hour forward, a day back, and to the right time, three times", func() {
 			for range 3 {
 				for _, to := range []time.Duration{time.Hour, -24 * time.Hour, 0} {
 					time.Sleep(150 * time.Millisecond)
@@ -401,7 +400,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 			s := newStand(t, "world", tt.behaves, 1, nil, testenv.Variant{})
 			r := s.prove(t, name, func() {})
 			if tt.behaves.receipts && r.Unknown != 0 {
-				t.Errorf("%d were sent again although their receipts arrived", r.Unknown)
+				t.Errorf("%d texts were sent again although their receipts arrived", r.Unknown)
 			}
 		})
 	}
@@ -417,7 +416,7 @@ func firstCalls(n int, how ...response) func(int) response {
 	}
 }
 
-// everyThird fails every third call, n times in all. The calls between them succeed, so the vendor is not down and its breaker stays
+// everyThird fails every third call, in total n times. The calls between them succeed, so the vendor is not down and its breaker stays
 // closed; tests/faults/vendor_test.go has the outages.
 func everyThird(n int, how ...response) func(int) response {
 	return func(call int) response {
@@ -435,7 +434,7 @@ func forgetWindow(t *testing.T, s *stand) {
 	s.ShortDuplicateWindow(t, flow.Signing)
 }
 
-// sentBefore reports whether a sender recorded a sent message before this time, by its own clock.
+// sentBefore reports whether a sender recorded a message as sent before this time, by its own clock.
 func sentBefore(t *testing.T, s *stand, then time.Time) bool {
 	t.Helper()
 	log := event.Log{JS: s.JetStream(t), Stream: flow.Signing}

@@ -53,13 +53,13 @@ var mutants = []mutant{
 				return well
 			}}
 		},
-		// No input becomes a dead letter too early, however often it is delivered, but the outside party is called without a pause. The
+		// With this mutant, the stage calls the outside party without a pause, although no input becomes a dead letter too early. The
 		// backoff allows five deliveries in 15 s.
 		sees: func(r result) bool { return r.Again > 20*r.Accepted },
 	},
 }
 
-// TestMutantsAreDetected breaks the order of steps. The same fault is harmless to the real programs, and must show in the table.
+// TestMutantsAreDetected breaks the order of steps. With the mutant, the fault must cause a failure in the table; without it, the same fault is harmless.
 func TestMutantsAreDetected(t *testing.T) {
 	t.Parallel()
 	for _, m := range mutants {
@@ -111,7 +111,7 @@ func TestMutantsMatchTheSources(t *testing.T) {
 	}
 }
 
-// variant builds the programs with the mistake, from the file as it is now.
+// variant builds the programs with the mistake in the current file.
 func (m mutant) variant(t *testing.T) testenv.Variant {
 	t.Helper()
 	return edited(t, "mutant "+m.name, m.file, m.was, m.is)

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// outage makes a party fail for this time, from its second call on. The first call may happen before any message.
+// outage makes a party fail for this time, from its second call on. The first call may precede all messages.
 func outage(d time.Duration, how response) func(int) response {
 	var end time.Time
 	begin := sync.OnceFunc(func() { end = time.Now().Add(d) })
@@ -23,9 +23,9 @@ func outage(d time.Duration, how response) func(int) response {
 	}
 }
 
-// A vendor that only returns errors accepts nothing. However long this lasts, no message becomes a dead letter, all are sent when the
-// vendor works again, and only messages with more than one call to the vendor are marked. The services' clock is moved meanwhile, so 10
-// minutes, 2 hours and 2 days of attempts take seconds.
+// A vendor that returns only errors accepts nothing. After an outage of any length, no message is a dead letter, all messages are sent,
+// and only messages with more than one call to the vendor are marked. The test moves the services' clock, so 10 minutes, 2 hours and 2
+// days of attempts take seconds.
 func TestVendorOutageCausesNoDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -43,7 +43,7 @@ func TestVendorOutageCausesNoDeadLetters(t *testing.T) {
 		"Vonage does not respond for 2 days": {vonage: outage(15*time.Second, drop), lasts: 15 * time.Second, jump: 48 * time.Hour},
 	} {
 		if tt.jump == 0 && tt.mail != nil && !all() || tt.jump != 0 && !all() {
-			continue // it needs a build of Go's standard library, so only make faults-all has it
+			continue // it needs a build of Go's standard library, so only make faults-all runs it
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -25,21 +25,21 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// world is all outside parties: the provider's REST API, Vonage and a mail server. It counts the accepted messages. This count decides
-// the proof: a message was sent if the world has it, for any state of the services.
+// world replaces all outside parties: the provider's REST API, Vonage and a mail server. It counts the messages that it accepts. The
+// proof uses this count: a message was sent if the world has it, whatever the services recorded.
 type world struct {
 	HTTP *httptest.Server
 	SMTP net.Listener
 
-	behaves  behaviour
-	mutex    sync.Mutex
-	calls    map[string]int        // calls so far, by party
-	accepted map[message]int       // accepted messages
-	first    map[message]time.Time // the time when each was first accepted
-	asks     map[message]int       // calls with this message, with any result
-	replies  sync.WaitGroup        // receipts on their way
-	gone     chan struct{}         // closed at the end of the test
-	keys     map[string]struct{}   // client-refs and Message-IDs
+	behaves   behaviour
+	mutex     sync.Mutex
+	calls     map[string]int        // calls so far, by party
+	accepted  map[message]int       // accepted messages
+	first     map[message]time.Time // the time when each was first accepted
+	callsWith map[message]int       // calls with this message, with any result
+	replies   sync.WaitGroup        // receipts on their way
+	gone      chan struct{}         // closed at the end of the test
+	keys      map[string]struct{}   // client-refs and Message-IDs
 }
 
 // message is one message to one person: document and channel.
@@ -51,7 +51,7 @@ type behaviour struct {
 	receipts           bool // Vonage sends delivery receipts
 }
 
-// response is the end of one call.
+// response is the result of one call.
 type response int
 
 const (
@@ -74,7 +74,7 @@ const (
 
 func newWorld(t testing.TB, b behaviour) *world {
 	t.Helper()
-	w := &world{behaves: b, calls: map[string]int{}, accepted: map[message]int{}, first: map[message]time.Time{}, asks: map[message]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
+	w := &world{behaves: b, calls: map[string]int{}, accepted: map[message]int{}, first: map[message]time.Time{}, callsWith: map[message]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", w.request)
 	mux.HandleFunc("POST /sms/json", w.text)
@@ -118,17 +118,17 @@ func (w *world) accept(document, channel string) {
 	}
 }
 
-func (w *world) ask(document, channel string) {
+func (w *world) recordCall(document, channel string) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.asks[message{document, channel}]++
+	w.callsWith[message{document, channel}]++
 }
 
 // attempts returns how often the world received a call with a message.
 func (w *world) attempts(h message) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return w.asks[h]
+	return w.callsWith[h]
 }
 
 // sent returns a copy of the accepted messages.
@@ -142,7 +142,7 @@ func (w *world) sent() map[message]int {
 	return all
 }
 
-// pause waits, until the test or the caller ends at the latest.
+// pause waits for a time, but not longer than the test or the caller runs.
 func (w *world) pause(d time.Duration, left <-chan struct{}) {
 	select {
 	case <-time.After(d):
@@ -184,7 +184,7 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "no title", http.StatusBadRequest)
 		return
 	}
-	w.ask(found[1], "sms")
+	w.recordCall(found[1], "sms")
 	switch how {
 	case broken:
 		http.Error(rw, `{"type":"internal"}`, http.StatusInternalServerError)
@@ -278,7 +278,7 @@ func (d *dialogue) Data(r io.Reader) error {
 	how := d.world.next("mail", d.world.behaves.mail)
 	found := titled.FindStringSubmatch(string(email))
 	if found != nil {
-		d.world.ask(found[1], "email")
+		d.world.recordCall(found[1], "email")
 	}
 	switch {
 	case found == nil:
@@ -305,7 +305,7 @@ func (d *dialogue) Data(r io.Reader) error {
 	return nil
 }
 
-// smtpTimeout is the mail server's timeout in the settings: as long as the slowest response that the world gives.
+// smtpTimeout is the setting email.smtp.timeout: as long as the slowest response of the world.
 func (w *world) smtpTimeout() string {
 	if w.behaves.mail != nil && w.behaves.mail(1) == slowest {
 		return "20s"

@@ -26,8 +26,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// broker is a Kafka of one broker on loopback, without data at first. It can be stopped, and started again at the same address with its
-// data.
+// broker is a Kafka cluster of one broker on loopback, without data at first. A test can stop it and start it again, at the same address and with its data.
 type broker struct {
 	addr  string
 	topic string // the test's own
@@ -47,7 +46,7 @@ func newBroker(t testing.TB) *broker {
 	return b
 }
 
-// shared is the broker of all tests that only need topics of their own: a broker takes 5 s of CPU to start, and ten tests do.
+// shared is the broker of all tests that need only their own topics: a broker takes 5 s of CPU to start, and ten tests would start one.
 var shared struct {
 	once   sync.Once
 	broker *broker
@@ -85,7 +84,7 @@ func stopShared() {
 }
 
 // anyBroker starts a broker of the version in pom.xml, in KRaft mode. Without Java or Maven, a Kafka protocol server in this process
-// replaces it, and the test says so; in CI the test fails.
+// replaces it, and the test logs that; in CI the test fails.
 func anyBroker(t testing.TB, folder func() string) *broker {
 	t.Helper()
 	realtest.Server(t, "a Kafka broker")
@@ -150,7 +149,7 @@ type special struct {
 func newRealBroker(t testing.TB, program string, folder func() string, with special) *broker {
 	t.Helper()
 	var err error
-	// Another process may take a free port before the broker does, so try a few.
+	// Another process may take a free port before the broker does, so try several times.
 	for range 3 {
 		b := realBroker(t, program, folder(), with)
 		if err = b.run(); err == nil {
@@ -233,7 +232,7 @@ group.initial.rebalance.delay.ms=0
 			return fmt.Errorf("start the Kafka broker: %w", err)
 		}
 		go func(started *exec.Cmd, ended chan struct{}) {
-			_ = started.Wait() // the exit status does not matter: it was stopped, or it does not respond
+			_ = started.Wait() // the exit status does not matter: the test stopped the broker, or it does not respond
 			close(ended)
 		}(process, ended)
 		if err := b.awaitReady(ended); err != nil {

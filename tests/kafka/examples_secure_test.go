@@ -35,21 +35,21 @@ func TestKafkaExamplesAuthenticate(t *testing.T) {
 	b.StartService(t, "kafka-bridge", "bridge")
 	b.untilRead(1)
 	examples.Each(t, func(t *testing.T, language string) {
-		for name, c := range map[string]struct{ password, ca, says string }{
+		for name, c := range map[string]struct{ password, ca, want string }{
 			"another password":      {"battery-staple", files["ca"], "authentication"},
 			"another CA":            {password, files["stranger"], "certificate"},
 			"right password and CA": {password, files["ca"], ""},
 		} {
 			p := examples.Start(t, language, "kafka", "KAFKA_BROKERS="+s.login, "KAFKA_TOPIC="+topic, "KAFKA_GROUP="+language+"-"+strings.ReplaceAll(name, " ", "-"),
 				"KAFKA_USER=signrelay", "KAFKA_PASSWORD="+c.password, "KAFKA_CA="+c.ca)
-			if c.says != "" {
-				b.Until(t, name+" is named", func() bool { return strings.Count(strings.ToLower(p.Said()), c.says) > 1 })
+			if c.want != "" {
+				b.Until(t, name+" is named", func() bool { return strings.Count(strings.ToLower(p.Stderr()), c.want) > 1 })
 			} else {
 				b.Until(t, "the signature is printed", func() bool { return len(p.Lines()) == 1 })
 			}
 			p.Stop()
-			if strings.Contains(p.Said(), "Traceback") || strings.Contains(p.Said(), c.password) {
-				t.Errorf("%s: its output is\n%s", name, p.Said())
+			if strings.Contains(p.Stderr(), "Traceback") || strings.Contains(p.Stderr(), c.password) {
+				t.Errorf("%s: its output is\n%s", name, p.Stderr())
 			}
 		}
 	})

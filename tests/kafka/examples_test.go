@@ -22,7 +22,7 @@ type reading struct {
 	want       []string
 }
 
-// signed stores this number of signatures, each followed by another event, and waits until they are in the topic.
+// signed stores this number of signatures, each followed by an event of another type, and waits until they are in the topic.
 func (r *reading) signed(t *testing.T, count int) {
 	t.Helper()
 	for range count {
@@ -115,14 +115,14 @@ func TestKafkaExamplesPrintEverySignatureOnce(t *testing.T) {
 			printed := s.Stop()
 			r.check(t, printed)
 
-			// Events come while it is stopped; after a restart it continues where it stopped.
+			// Events are written while the example is stopped; after a restart it continues at its position.
 			r.signed(t, 50)
 			s = r.start(t)
 			r.untilDone(t)
 			printed = append(printed, s.Kill()...)
 			r.check(t, printed)
 
-			// It prints a repeated record only once, also if the broker was stopped in between.
+			// It prints a repeated record only once, even if the broker was stopped in between.
 			s = r.start(t)
 			r.signed(t, 50)
 			r.untilDone(t)
@@ -133,10 +133,10 @@ func TestKafkaExamplesPrintEverySignatureOnce(t *testing.T) {
 			printed = append(printed, s.Stop()...)
 			r.check(t, printed)
 
-			// An example that is killed in the middle of its work has not committed it, so it gets the same events again.
+			// An example that is killed during its work has not committed the events, so it gets them again.
 			r.signed(t, 1000)
 			s = examples.StartUnread(t, language, "kafka", r.environment()...)
-			r.Until(t, "it is blocked in the middle of its work", s.Stuck)
+			r.Until(t, "it is blocked during its work", s.Stuck)
 			part := s.Kill()
 			if len(part) == 0 || len(part) == 1000 {
 				t.Fatalf("it had printed %d of 1000 when it was killed", len(part))
@@ -148,7 +148,7 @@ func TestKafkaExamplesPrintEverySignatureOnce(t *testing.T) {
 			again := len(part)
 			part = slices.Compact(part)
 			if again -= len(part); again > 3 { // one per partition
-				t.Errorf("%d came again", again)
+				t.Errorf("%d events were delivered again", again)
 			}
 			r.check(t, append(printed, part...))
 		})

@@ -11,7 +11,7 @@ if [ ! -d "$folder" ]; then
   trap 'rm -rf "$fresh"' EXIT
   mvn --batch-mode --quiet dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$fresh" >&2
   chmod 755 "$fresh"
-  # If another process was faster, this folder ends up unused inside its folder, or is removed.
+  # If another process was faster, this folder is removed, or stays unused inside the other process's folder.
   mv -T "$fresh" "$folder" 2>/dev/null || [ -d "$folder" ] || mv "$fresh" "$folder"
   rm -rf "$fresh"
 fi

@@ -53,7 +53,7 @@ func setup(t *testing.T, b *broker, more string) *bridged {
 	return on(t, b, testenv.Infrastructure, newTeam(t, b, b.topic), more)
 }
 
-// on creates the log of an environment. Leases are short, so that a dead replica's work is not delayed by half a minute.
+// on creates the log of an environment. Leases are short, so that another replica takes over a dead replica's work without half a minute of delay.
 func on(t *testing.T, b *broker, kind func(testing.TB, func(*testenv.Env) string) *testenv.Env, reader *team, more string) *bridged {
 	t.Helper()
 	h := kind(t, func(*testenv.Env) string {
@@ -113,7 +113,7 @@ func (b *bridged) untilRead(count int) {
 	b.Until(b.t, fmt.Sprintf("the team has read %d events", count), func() bool { return b.team.distinct() >= count })
 }
 
-// team is a consumer group that reads the topic to its end, through every outage.
+// team is a consumer group that reads the topic to its end, in spite of outages.
 type team struct {
 	mu       sync.Mutex
 	read     []*sarama.ConsumerMessage // each partition's in order; empty if counts is set
@@ -174,7 +174,7 @@ func (r *team) take(m *sarama.ConsumerMessage) {
 		return
 	}
 	if before := r.last[document]; before >= id {
-		r.disorder = append(r.disorder, fmt.Sprintf("%s: %s came after %s", document, id, before))
+		r.disorder = append(r.disorder, fmt.Sprintf("%s: %s was read after %s", document, id, before))
 	}
 	r.last[document] = id
 }
@@ -218,15 +218,14 @@ func (r *team) once(t *testing.T) []cloudevents.Event {
 	return events
 }
 
-// distinct is the number of different events that the team has read.
+// distinct returns the number of different events that the team has read.
 func (r *team) distinct() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.times)
 }
 
-// inOrder requires that the team has read everything that was published, each document's events in order. It returns the events that came
-// more than once.
+// inOrder requires that the team has read every published event, each document's events in order. It returns the events that were read more than once.
 func (b *bridged) inOrder() (again map[string]int) {
 	b.t.Helper()
 	b.team.mu.Lock()
@@ -278,7 +277,7 @@ func TestEveryEventInOrderThroughRestartsAndKills(t *testing.T) {
 	broker.start()
 	b.untilRead(6000)
 
-	// The active replica hangs in the middle of a write, and continues after another one has taken over.
+	// The active replica hangs during a write, and continues after another replica has taken over.
 	b.StartService(t, "kafka-bridge", "four")
 	hangs := "three"
 	if b.working("four") {

@@ -53,8 +53,8 @@ func TestLongOutageUsesNoMemory(t *testing.T) {
 	}
 }
 
-// The bridge dies after Kafka has acknowledged a window and before NATS gets the ack: that window is written again with the same ids, and
-// no other event.
+// The bridge dies after Kafka has acknowledged a window and before NATS gets the ack: it writes only that window again, with the same
+// ids.
 func TestCrashAfterWriteRepeatsOneWindow(t *testing.T) {
 	t.Parallel()
 	window := flow.StageNamed(flow.KafkaBridge).Workers / 2 // the other half is taken while it is written
@@ -106,7 +106,7 @@ func TestQuotaCausesNoRepetition(t *testing.T) {
 		t.Errorf("%d events were written again", len(again))
 	}
 	if metric(t, p, "signrelay_kafka_throttled_seconds_total") == 0 {
-		t.Error("the quota had no effect, so this tests nothing")
+		t.Error("the quota had no effect, so the test proves nothing")
 	}
 }
 
@@ -174,7 +174,7 @@ func (b *bridged) untilNothingIsLeft(broker *broker) {
 	})
 }
 
-// metric is the value of a process's metric, summed over its labels.
+// metric returns the value of a process's metric, summed over its labels.
 func metric(t *testing.T, p *testenv.Process, name string) float64 {
 	t.Helper()
 	resp, err := http.Get(p.AdminURL() + "/metrics")

@@ -18,7 +18,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The topic was lost. It is refilled from the log while new events are stored: it has all of them, once each and in the log's order.
+// A lost topic is filled again from the log while new events are stored. It then has all events, once each and in the log's order.
 func TestRefillRestoresLostTopic(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 1000)
@@ -40,7 +40,7 @@ func TestRefillRestoresLostTopic(t *testing.T) {
 	}
 }
 
-// A stopped refill resumes at its place, and a killed one repeats a window at most. Meanwhile the bridge works.
+// A stopped refill resumes at its position, and a killed one repeats at most one window. Meanwhile the bridge works.
 func TestStoppedRefillResumes(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 2000)
@@ -62,13 +62,13 @@ func TestStoppedRefillResumes(t *testing.T) {
 	}
 	stopped := b.recordsIn(broker)
 	if stopped < 300 || stopped > 1800 {
-		t.Fatalf("it was stopped after %d events, so this tests nothing", stopped)
+		t.Fatalf("it was stopped after %d events, so the test proves nothing", stopped)
 	}
 	b.publish(10, 7)
 	b.untilRecords(broker, stopped+10) // written by the bridge
 
 	if out, err := b.command(t, "kafka", "refill", "--yes", "--since", "1h"); err == nil || !strings.Contains(out, "--anew") {
-		t.Errorf("another start than that of the stopped refill: %v\n%s", err, out)
+		t.Errorf("a refill with another start than the stopped refill: %v\n%s", err, out)
 	}
 	second, _ := b.refill(t, "--rate", "300")
 	b.untilRecords(broker, stopped+10+300)
@@ -99,8 +99,7 @@ func TestStoppedRefillResumes(t *testing.T) {
 	}
 }
 
-// A refill can be limited to a part of the log, and writes nothing without confirmation. It reports the events that Kafka does
-// not take.
+// A refill can be limited to a part of the log, and writes nothing without confirmation. It reports the events that Kafka refuses.
 func TestRefillNeedsConfirmationAndHasBounds(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 50)
@@ -159,7 +158,7 @@ func lost(t *testing.T, events int) (*bridged, *broker) {
 	return b, broker
 }
 
-// bridgeAt is the sequence up to which the bridge has written the log.
+// bridgeAt returns the sequence up to which the bridge has written the log.
 func (b *bridged) bridgeAt(t *testing.T) uint64 {
 	t.Helper()
 	c, err := b.JetStream(t).Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
@@ -209,7 +208,7 @@ func (b *bridged) refill(t *testing.T, args ...string) (*exec.Cmd, *strings.Buil
 	return cmd, out
 }
 
-// wholeAndOnce requires that the topic has everything that was published, once each, and each document's events in the log's order.
+// wholeAndOnce requires that the topic has every published event once, and each document's events in the log's order.
 func (b *bridged) wholeAndOnce(broker *broker, count int) {
 	b.t.Helper()
 	b.untilRecords(broker, count)
@@ -217,7 +216,7 @@ func (b *bridged) wholeAndOnce(broker *broker, count int) {
 	for _, r := range records(b.t, broker) {
 		document, id := string(r.Key), id(r)
 		if seen[id] || last[document] >= id {
-			b.t.Errorf("%s: %s came after %s", document, id, last[document])
+			b.t.Errorf("%s: %s was written after %s", document, id, last[document])
 		}
 		seen[id], last[document] = true, id
 	}
@@ -293,7 +292,7 @@ func records(t testing.TB, broker *broker) (all []*sarama.ConsumerMessage) {
 	return all
 }
 
-// configure changes a setting of the topic, as an operator does, and waits until the broker uses it: it reads the change a moment later.
+// configure changes a setting of the topic, as an operator does, and waits until the broker uses it: the broker reads the change a moment later.
 func (b *bridged) configure(broker *broker, key, value string) {
 	b.t.Helper()
 	admin, err := sarama.NewClusterAdmin([]string{broker.addr}, settings())

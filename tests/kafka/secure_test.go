@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// secured is a broker that also accepts authenticated connections: with a password at login, or with a certificate at mutual.
+// secured is a broker that also accepts authenticated connections: with a password at the address login, or with a certificate at the address mutual.
 type secured struct {
 	*broker
 	login, mutual   string // addresses
@@ -67,7 +67,7 @@ allow.everyone.if.no.acl.found=true
 	return s
 }
 
-// indented is PEM as a block of YAML takes it.
+// indented returns PEM indented for a block of YAML.
 func indented(text string) string {
 	return "|\n      " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ") + "\n"
 }
@@ -95,7 +95,7 @@ func TestBridgeAuthenticates(t *testing.T) {
 	wrongCA := "SIGNRELAY_KAFKA_TLS_CA=" + s.stranger
 	type wrong struct {
 		env  []string
-		says string // in /readyz?verbose and in the log
+		want string // in /readyz?verbose and in the log
 	}
 	for name, tt := range map[string]struct {
 		listener, settings string
@@ -121,8 +121,8 @@ func TestBridgeAuthenticates(t *testing.T) {
 			for name, wrong := range tt.wrong {
 				b.publish(10, 2)
 				p := b.LaunchService(t, "kafka-bridge", name, wrong.env...)
-				b.Until(t, name+": /readyz?verbose names it", func() bool { return strings.Contains(verbose(p), wrong.says) })
-				b.Until(t, name+": the log names it", func() bool { return strings.Contains(p.Output(), wrong.says) })
+				b.Until(t, name+": /readyz?verbose names it", func() bool { return strings.Contains(verbose(p), wrong.want) })
+				b.Until(t, name+": the log names it", func() bool { return strings.Contains(p.Output(), wrong.want) })
 				if b.Ready(t, name) == http.StatusOK {
 					t.Errorf("%s: it is ready", name)
 				}
@@ -145,7 +145,7 @@ func TestBridgeAuthenticates(t *testing.T) {
 	}
 }
 
-// The bridge may write, then not, and then again.
+// The bridge's permission to write is revoked and granted again.
 func TestBridgeSurvivesRevokedAccess(t *testing.T) {
 	t.Parallel()
 	s := newSecured(t)
@@ -181,7 +181,7 @@ func TestBridgeSurvivesRevokedAccess(t *testing.T) {
 	b.Until(t, "it is ready", func() bool { return b.Ready(t, "bridge") == http.StatusOK })
 }
 
-// verbose is the body of /readyz?verbose; empty if there is no response.
+// verbose returns the body of /readyz?verbose; empty if there is no response.
 func verbose(p *testenv.Process) string {
 	resp, err := http.Get(p.AdminURL() + "/readyz?verbose")
 	if err != nil {

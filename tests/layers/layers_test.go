@@ -54,8 +54,8 @@ func read(t *testing.T, root string) layers {
 	return l
 }
 
-// place returns the row of a package, and the folder that places it there: the longest that contains it, and of equal ones the one without
-// a pattern. The row is -1 if no row has the package.
+// place returns the row of a package, and the folder in that row: the longest folder that contains the package; of two equally long ones,
+// the folder without a pattern. The row is -1 if no row has the package.
 func (l layers) place(pkg string) (row int, folder string) {
 	row = -1
 	for i, folders := range l.rows {
@@ -100,7 +100,7 @@ func (l layers) mistake(pkg, imported string) string {
 	return pkg + " imports " + imported + ", which is not in a row above"
 }
 
-// repository is the repository's folder. The variable makes Go's cache of test results know its files: see the Makefile.
+// repository returns the repository's folder. Go's test cache tracks the variable, a checksum of the files: see the Makefile.
 func repository() string {
 	_ = os.Getenv("SIGNRELAY_TEST_FILES")
 	return "../.."
@@ -146,7 +146,7 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
-// The test above must find these imports.
+// The test above would be useless if it did not find these imports.
 func TestForbiddenImportsAreFound(t *testing.T) {
 	t.Parallel()
 	rows := read(t, repository())

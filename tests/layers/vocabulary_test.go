@@ -18,10 +18,10 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// The files that spell types and subjects. All other code uses their constants and functions.
+// vocabulary lists the files that may have types and subjects as literals. All other code uses their constants and functions.
 var vocabulary = []string{"libs/event/types.go", "libs/event/subject.go", "libs/flow/subject.go"}
 
-// Texts that look like types, by file.
+// foreign lists texts that look like types, by file.
 var foreign = map[string][]string{
 	"services/sandbox/pleasesign/callbacks.go": { // PleaseSign's names of its events
 		"document.created", "document.complete", "document.void", "recipient.sent", "recipient.opened", "recipient.complete", "recipient.failed",
@@ -30,13 +30,13 @@ var foreign = map[string][]string{
 	"services/shortener/resolve.go":   {"document.pdf"},    // the name of a file
 }
 
-// Prefixes of keys and ids, not of types.
+// beginnings lists prefixes of keys and ids, not of types.
 var beginnings = []string{"link.", "replay."}
 
 var families = []string{"signing.v1", "notify.v1", "quarantine.v1", "dlq.v1", "replay.v1"}
 
-// spells returns the type or the subject that a text spells; empty if there is none. A text that is only an entity, a dot and any other
-// text counts as a type: "recipient.", "document.unheard-of".
+// spells returns the type or the subject in a text; empty if there is none. A text of only an entity, a dot and any other text counts
+// as a type: "recipient.", "document.unheard-of".
 func spells(text string) string {
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789.-_", r) }) {
 		for _, family := range families {

@@ -63,7 +63,7 @@ func TestDashboardCanBeImported(t *testing.T) {
 	if d.Title == "" || d.SchemaVersion < 36 {
 		t.Errorf("title %q, schemaVersion %d", d.Title, d.SchemaVersion)
 	}
-	core := []string{"row", "stat", "timeseries", "table"} // those that are part of Grafana
+	core := []string{"row", "stat", "timeseries", "table"} // data sources that are part of Grafana
 	ids, taken := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] {
@@ -146,7 +146,7 @@ func TestDashboardShowsTheFlow(t *testing.T) {
 	}
 }
 
-// One installation at a time: combined figures of two installations hide an outage of one.
+// The dashboard shows one installation at a time, because combined figures of two installations hide an outage of one.
 func TestDashboardShowsOneInstallation(t *testing.T) {
 	t.Parallel()
 	const one = `{namespace="$namespace", job="$job"`
@@ -168,7 +168,7 @@ func TestDashboardShowsOneInstallation(t *testing.T) {
 	}
 }
 
-// queries are the panel's queries with all sources and providers selected, for an installation outside Kubernetes.
+// queries returns the panel's queries with all sources and providers selected, for an installation outside Kubernetes.
 func (p panel) queries() (all []string) {
 	for _, target := range p.Targets {
 		all = append(all, strings.NewReplacer("$__rate_interval", "5m", "$source", ".*", "$provider", ".*", "$namespace", "", "$job", "signrelay").Replace(target.Expr))

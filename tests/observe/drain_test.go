@@ -28,7 +28,7 @@ func TestShutdownFinishesWorkInFlight(t *testing.T) {
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	h.StartService(t, "kafka-bridge", "kafka-bridge", "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 
-	// One after the other: each has the environment to itself.
+	// The cases run one after the other, because each needs the environment for itself.
 	for _, tt := range []struct{ service, fault string }{
 		{flow.Enricher, `{"target":"clickwrap","mode":"slow","delay_ms":4000}`},
 		{flow.SMSSender, `{"target":"vonage","mode":"slow","delay_ms":4000}`},
@@ -97,14 +97,14 @@ func TestShutdownFinishesWorkInFlight(t *testing.T) {
 	h.WaitIdle(t)
 
 	t.Log("kafka-bridge has a window that Kafka has not acknowledged")
-	asked, release := make(chan struct{}, 1), make(chan struct{})
+	requested, release := make(chan struct{}, 1), make(chan struct{})
 	kafka.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		asked <- struct{}{}
+		requested <- struct{}{}
 		<-release
 		return nil, nil, false
 	})
 	h.Play(t, "clickwrap", "one-signer")
-	<-asked
+	<-requested
 	ends(t, h, flow.KafkaBridge, func() { close(release) })
 	if n := unacked(t, h, flow.KafkaBridge); n != 0 {
 		t.Errorf("kafka-bridge left %d unfinished", n)
@@ -162,7 +162,7 @@ func unacked(t *testing.T, h *testenv.Env, name string) int {
 	return c.CachedInfo().NumAckPending
 }
 
-// faults are the faults that have not occurred yet, as JSON.
+// faults returns the faults that have not occurred yet, as JSON.
 func faults(t *testing.T, h *testenv.Env) string {
 	t.Helper()
 	_, body := get(t, h.SandboxURL+"/api/faults")

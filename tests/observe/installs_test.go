@@ -39,8 +39,8 @@ type ruleTest struct {
 	} `yaml:"promql_expr_test"`
 }
 
-// Every test of the rules becomes an installation of its own, all in one Prometheus: each has the expected alerts, although others fail
-// while it works, and work while it fails.
+// Every test of the rules becomes a separate installation, all in one Prometheus. Each has its expected alerts, although other
+// installations fail while it works, and work while it fails.
 func TestInstallationsDoNotShareAlerts(t *testing.T) {
 	t.Parallel()
 	promtool := debian(t, "promtool")
@@ -86,7 +86,7 @@ func TestInstallationsDoNotShareAlerts(t *testing.T) {
 	}
 }
 
-// ruleTestFiles are the files with tests of single installations. Each has its own interval of evaluation.
+// ruleTestFiles lists the files with tests of single installations. Each has its own interval of evaluation.
 var ruleTestFiles = []string{"signrelay.rules.test.yaml", "receipts.rules.test.yaml"}
 
 // togetherAs merges all tests of a file into one, with an installation for each test.
@@ -117,8 +117,7 @@ func togetherAs(t *testing.T, file string, label func(labels string, i int) stri
 	return ruleTests{RuleFiles: []string{"rules.yaml"}, Interval: written.Interval, Tests: []ruleTest{all}}
 }
 
-// The chart could not replace a selector without the installation's label. An aggregation or a match without namespace and job would
-// combine installations.
+// The chart cannot replace a selector without the installation's label. An aggregation or a match without namespace and job combines installations.
 func TestEveryRuleSeparatesInstallations(t *testing.T) {
 	t.Parallel()
 	for _, r := range rules(t) {

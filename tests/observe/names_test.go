@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// endings are the endings of our metrics' names, by type. A gauge ends in its unit or in the noun that it counts, or is an adjective
+// endings lists the endings of our metrics' names, by type. A gauge ends in its unit or in the noun that it counts, or is an adjective
 // (docs/adr/0009).
 var endings = map[string]*regexp.Regexp{
 	"counter":   regexp.MustCompile(`_total$`),
@@ -22,7 +22,7 @@ var endings = map[string]*regexp.Regexp{
 	"gauge":     regexp.MustCompile(`_(seconds|bytes|messages|events|checks|replicas|circuits|info)$|^signrelay_(ready|ingest_without_memory)$`),
 }
 
-// labels are the labels that our metrics may have. Each has few values: names in the settings, or constants in the code.
+// labels lists the labels that our metrics may have. Each has few values: names in the settings, or constants in the code.
 var labels = []string{
 	"component", "service", "version", "check", "degrades", // the program
 	"source", "provider", "channel", "kind", "type", "stage", "stream", "shortener", "vendor",
@@ -36,8 +36,7 @@ var (
 	label      = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="(?:[^"\\]|\\.)*"`)
 )
 
-// After stories and failures, all metrics have proper names, and no label has an id as its value: Prometheus would keep one more series for
-// each document.
+// After stories and failures, all metrics have proper names, and no label has an id as its value, because Prometheus would then keep one more series for each document.
 func TestMetricsAreNamedAlikeAndBounded(t *testing.T) {
 	t.Parallel()
 	h := testenv.Separate(t)
@@ -100,7 +99,7 @@ func TestMetricsAreNamedAlikeAndBounded(t *testing.T) {
 	}
 }
 
-// idsOf are the ids of all events, their documents and their people, and of all messages.
+// idsOf returns the ids of all events, their documents and their people, and of all messages.
 func idsOf(t *testing.T, h *testenv.Env) (ids []string) {
 	t.Helper()
 	for m, err := range (event.Log{JS: h.JetStream(t), Stream: flow.Signing}).Messages(t.Context(), "signing.v1.>", time.Time{}) {

@@ -33,7 +33,7 @@ func debian(t *testing.T, program string) string {
 	return path
 }
 
-// file is the path of a file in the repository.
+// file returns the path of a file in the repository.
 func file(name ...string) string { return filepath.Join(append([]string{testenv.Root()}, name...)...) }
 
 func read(t *testing.T, name ...string) []byte {
@@ -45,13 +45,13 @@ func read(t *testing.T, name ...string) []byte {
 	return text
 }
 
-// get requests an address and returns the status and the body; 0 if there is no response within 10 s.
+// get sends a GET request and returns the status and the body; the status is 0 if there is no response within 10 s.
 func get(t *testing.T, address string) (int, []byte) {
 	t.Helper()
 	return request(t, http.MethodGet, address)
 }
 
-// request is get with another method: POST presses a link's button.
+// request sends a request with any method, such as POST for a link's button.
 func request(t *testing.T, method, address string) (int, []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -60,7 +60,7 @@ func request(t *testing.T, method, address string) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // otherwise the links listener takes us for a robot
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // otherwise the shortener handles the request as a robot's
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, nil

@@ -25,14 +25,13 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A real Prometheus scrapes real programs during stories and failures of outside parties. Then every query of the dashboard must return
-// data, every rule must be computable, and both may use only metrics that a program reports.
+// A real Prometheus scrapes real programs during stories and failures of outside parties. Then every query of the dashboard must return data, Prometheus must compute every rule, and both may use only metrics that a program reports.
 func TestEveryQueryReturnsData(t *testing.T) {
 	t.Parallel()
 	program := debian(t, "prometheus")
 	h := testenv.Separate(t)
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
-	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file reports how often it was replaced
+	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file reports the number of its replacements
 	if err := os.WriteFile(secret, []byte("password"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +63,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		}
 	}
 
-	// These must also be greater than 0, because the event has occurred.
+	// The values of these panels must also be greater than 0, because their events have occurred.
 	more := regexp.MustCompile(`: (in|out|time)$|^(enricher|sms-sender|email-sender): errors$|^(Delivery receipts|Callbacks a minute|Messages a minute|Dead letters in 24 h|Checks|CPU|Memory)$`)
 	empty := map[string]bool{}
 	for _, panel := range board(t).Panels {
@@ -211,7 +210,7 @@ func (p prometheus) query(t *testing.T, query string) ([]float64, error) {
 	return values, nil
 }
 
-// computed is the number of rules that were computed without an error; a rule with an error ends the test.
+// computed returns the number of rules that were computed without an error; a rule with an error ends the test.
 func (p prometheus) computed(t *testing.T) (good int) {
 	t.Helper()
 	_, body := get(t, p.url+"/api/v1/rules")
@@ -240,7 +239,7 @@ func (p prometheus) computed(t *testing.T) (good int) {
 	return good
 }
 
-// names are all metric names that Prometheus has ever scraped.
+// names returns all metric names that Prometheus has ever scraped.
 func (p prometheus) names(t *testing.T) map[string]bool {
 	t.Helper()
 	_, body := get(t, p.url+"/api/v1/label/__name__/values")

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// settings name outside parties, which this test does not call.
+// settings names outside parties, but this test does not call them.
 const settings = `
 sources:
   - {name: demo, provider: clickwrap, webhook: {secrets: ["12345"]}, api: {base_url: "http://127.0.0.1:1", token: t}}
@@ -53,8 +53,8 @@ func (p probed) hasMetric(t *testing.T, line string) bool {
 	return strings.Contains("\n"+string(body), "\n"+line+"\n")
 }
 
-// Every service reports within 5 s that NATS or Redis does not respond, whether connections are cut or silent, names the part, and is ready
-// again when it is back. The senders must remember which messages they sent, so they need Redis; the other services stay ready without it
+// If NATS or Redis does not respond, because connections are cut or silent, every service reports the part within 5 s, and is ready again
+// when the part is back. The senders must remember which messages they sent, so they need Redis; the other services stay ready without it
 // and report it.
 func TestReadyzNamesUnavailablePart(t *testing.T) {
 	t.Parallel()

@@ -89,7 +89,7 @@ func TestEveryAlertIsComplete(t *testing.T) {
 			continue
 		}
 		alerts = append(alerts, r.Alert)
-		if s := r.Labels["severity"]; s != "critical" && s != "warning" && r.Alert != "SignrelayPartAway" { // it has either
+		if s := r.Labels["severity"]; s != "critical" && s != "warning" && r.Alert != "SignrelayPartAway" { // a rule has either an alert or a record
 			t.Errorf("%s: severity %q", r.Alert, s)
 		}
 		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
@@ -115,7 +115,7 @@ func TestEveryAlertIsComplete(t *testing.T) {
 	}
 }
 
-// Prometheus would not load a second file of rules.
+// prometheus.yml names only one file of rules, so there may be no second one.
 func TestPrometheusLoadsTheRules(t *testing.T) {
 	t.Parallel()
 	var config struct {
@@ -130,10 +130,10 @@ func TestPrometheusLoadsTheRules(t *testing.T) {
 	}
 }
 
-// reasonsInCode are the reasons for retries, as string literals in the code.
+// reasonsInCode matches the reasons for retries, which are string literals in the code.
 var reasonsInCode = regexp.MustCompile(`\boutcome\.(?:Away\(|Later\([^"\n]*|PutOff\([^"\n]*)"([a-z-]+)"`)
 
-// An operator finds every reason for a retry, with the remedy, in the runbook of the alert for a stage that only retries.
+// The runbook of SignrelayStageStuck has every reason for a retry, with the remedy.
 func TestRunbookHasEveryReasonOfARetry(t *testing.T) {
 	t.Parallel()
 	_, section, _ := strings.Cut(string(read(t, "docs", "operate.md")), "\n### SignrelayStageStuck\n")

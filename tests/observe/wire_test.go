@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// wire is a connection between a program and a part, which a test can cut or make silent.
+// wire is a proxy between a program and a part. A test can cut it or make it silent.
 type wire struct {
 	addr string
 	to   string
@@ -64,7 +64,7 @@ func (w *wire) set(s state) {
 	w.repaired.Broadcast()
 }
 
-// passes waits while the wire is silent, and reports whether it is whole then.
+// passes waits while the wire is silent, and then reports whether data may pass.
 func (w *wire) passes() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 // backup is a copy of NATS and Redis.
 type backup struct {
 	dir   string
-	user  string // of NATS; empty if it requires none
+	user  string // the password of NATS; empty if it requires none
 	nats  string // the nats command line
 	redis string // the folder of Redis's files
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Each loss and each mistake, with its effect. In each case, one document's messages are sent before the backup, a second document's text is
-// in flight during the backup, and a third document's is sent after it. Then parts are lost and restored, and the provider calls again
-// about all three.
+// TestRestore has a case for each loss and each mistake, with its effect. One document's messages are sent before the backup, a second
+// document's text is in flight during the backup, and a third document's text is sent after it. Then parts are lost and restored, and the
+// provider calls again about all three.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -42,12 +42,12 @@ func TestRestore(t *testing.T) {
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
-			name: "NATS is lost, and Redis stays unchanged", nats: true, // a mistake that ingest corrects when the third callback comes again
+			name: "NATS is lost, and Redis stays unchanged", nats: true, // a mistake that ingest corrects when the third callback is repeated
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
-			name: "NATS is lost, and the epoch is kept", nats: true, // a mistake: the log is only looked up for callbacks of another day
+			name: "NATS is lost, and the epoch is kept", nats: true, // a mistake: ingest looks up only callbacks of another day in the log
 			steps: []func(*testing.T, *testenv.Env){forgetCallbacks},
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
@@ -59,7 +59,7 @@ func TestRestore(t *testing.T) {
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
-			name: "Redis is lost, and its epoch is kept", redis: true, // a mistake: it claims to know all callbacks of today
+			name: "Redis is lost, and its epoch is kept", redis: true, // a mistake: Redis then counts as complete for the callbacks of today
 			again: [3]string{"duplicate", "duplicate", "duplicate"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
@@ -131,7 +131,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// around returns the settings of an environment with these outside parties.
+// around returns the settings of an environment with these servers as outside parties.
 func around(upstream *testenv.SlowUpstream) func(*testenv.Env) string {
 	return func(h *testenv.Env) string {
 		host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
@@ -148,13 +148,13 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
 
 var services = []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}
 
-// call sends the provider's callback about the document, the same each time.
+// call sends the provider's callback about the document. The callback is the same each time.
 func call(t *testing.T, h *testenv.Env, document, want string) {
 	t.Helper()
 	callAbout(t, h, document, "a-"+document, want)
 }
 
-// callAbout is call for a document that is sent several times on purpose.
+// callAbout sends a callback about one of several sendings of a document.
 func callAbout(t *testing.T, h *testenv.Env, document, activity, want string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":%[1]q,"activity":%[2]q,"id":"e-%[2]s"}`, document, activity)
@@ -201,14 +201,13 @@ func marked(t *testing.T, h *testenv.Env, document string) bool {
 	return false
 }
 
-// letTimePass makes the streams forget the ids of the last two minutes, of which they refuse a second message: a provider calls again after
-// an hour.
+// letTimePass makes the streams forget the ids of the last two minutes, whose repetition they refuse, because a provider calls again after an hour.
 func letTimePass(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for _, name := range []string{flow.Signing, flow.Notify} {
 		h.ShortDuplicateWindow(t, name)
 	}
-	h.RestartNATS(t, "") // a server reads from its streams which ids are within the window
+	h.RestartNATS(t, "") // at its start, a server reads the ids within the window from its streams
 }
 
 // The user of the command line may make and restore backups on a server with an account for each party.

@@ -13,8 +13,8 @@ import (
 
 const mebibyte = 1 << 20
 
-// A body has a size limit before it is read. An authentic callback of any form is stored or quarantined, and costs no more than its size.
-// It never gets a 5xx, after which the provider would repeat it for days.
+// A body's size is limited before it is read. An authentic callback of any form is stored or quarantined, and costs no more than its
+// size. It never gets a 5xx, because the provider would then repeat it for days.
 func monstrousBodies(t *testing.T, s *stand) {
 	const source = "bodies"
 	padded := func(size int) string {
@@ -27,7 +27,7 @@ func monstrousBodies(t *testing.T, s *stand) {
 		t.Errorf("one byte too many, in chunks: %d %s", a.status, a.text)
 	}
 	// A client that announces 8 GiB gets its response before it sends them.
-	if statuses, kept := speak(t, s, "POST /webhooks/clickwrap/bodies HTTP/1.1\r\nHost: x\r\nContent-Length: 8589934592\r\n\r\n{"); len(statuses) != 1 || statuses[0] != 413 || kept {
+	if statuses, kept := sendRaw(t, s, "POST /webhooks/clickwrap/bodies HTTP/1.1\r\nHost: x\r\nContent-Length: 8589934592\r\n\r\n{"); len(statuses) != 1 || statuses[0] != 413 || kept {
 		t.Errorf("8 GiB: %v, kept: %v", statuses, kept)
 	}
 	s.accepts(t, "the largest allowed body", clickwrap(source, padded(mebibyte)))
@@ -74,7 +74,7 @@ func monstrousBodies(t *testing.T, s *stand) {
 	s.small(t)
 }
 
-// bomb is almost one gibibyte of zeros in less than one mebibyte: the same compressed mebibyte, repeated.
+// bomb returns almost one gibibyte of zeros in less than one mebibyte: the same compressed mebibyte, repeated.
 func bomb(t *testing.T) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -89,7 +89,7 @@ func bomb(t *testing.T) string {
 	return strings.Repeat(b.String(), 950*1024/b.Len())
 }
 
-// The eSignature API's forms, on both of its paths: a form with the token is stored or quarantined, and one without it is not parsed.
+// On both of the eSignature API's paths, a form with the token is stored or quarantined, and a form without it is not parsed.
 func monstrousForms(t *testing.T, s *stand) {
 	multipart := func(parts string) (string, string) {
 		return "multipart/form-data; boundary=b", parts + "--b--\r\n"
@@ -142,7 +142,7 @@ func monstrousForms(t *testing.T, s *stand) {
 	s.small(t)
 }
 
-// small requires that ingest stays within 512 MiB. A server that decompresses or builds nested values needs a thousand times as much.
+// small requires that ingest uses at most 512 MiB. A server that decompresses or builds nested values needs a thousand times as much.
 func (s *stand) small(t *testing.T) {
 	t.Helper()
 	if size := s.gauge(t, "ingest", "process_resident_memory_bytes"); size > 512*mebibyte {

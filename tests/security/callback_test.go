@@ -34,7 +34,7 @@ func (c callback) with(change func(*callback)) callback {
 	return c
 }
 
-// Authentic callbacks, made here and not by the packs: an attacker has the providers' documentation, not our code.
+// These functions make authentic callbacks without the packs: an attacker has the providers' documentation, not our code.
 
 // clickwrap is authenticated by its token.
 func clickwrap(source, body string) callback {
@@ -111,7 +111,7 @@ type response struct {
 	text   string
 }
 
-// responses keeps the responses to strangers, for the test that looks for secrets in them.
+// responses keeps the responses to strangers, so that a test can look for secrets in them.
 type responses struct {
 	mutex sync.Mutex
 	texts []string
@@ -123,7 +123,7 @@ func (a *responses) keep(text string) {
 	a.texts = append(a.texts, text)
 }
 
-// outsider follows no redirects: the tests read their target.
+// outsider follows no redirects, because the tests read their targets.
 var outsider = &http.Client{
 	Timeout:       time.Minute,
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4},
@@ -136,7 +136,7 @@ func (s *stand) send(t testing.TB, c callback) response {
 	return s.sendBody(t, c, bytes.NewReader([]byte(c.body)))
 }
 
-// sendBody sends a callback with any body; one whose length net/http does not know is sent in chunks.
+// sendBody sends a callback with any body. A body whose length net/http does not know is sent in chunks.
 func (s *stand) sendBody(t testing.TB, c callback, body io.Reader) response {
 	t.Helper()
 	target := s.IngestURL + c.path
@@ -159,8 +159,8 @@ func ask(method, target string, header http.Header, body io.Reader) (response, e
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	// A listener may close an idle connection while the next request is on its way. With this entry, which is not sent, net/http repeats a
-	// request of which the server has read nothing. A body that cannot be repeated gets a new connection.
+	// A listener may close an idle connection while the next request is in flight. With this entry, which is not sent, net/http repeats a
+	// request if the server has read nothing of it. A body that cannot be repeated gets a new connection.
 	r.Header["Idempotency-Key"] = []string{}
 	client := outsider
 	if body != nil && r.GetBody == nil {

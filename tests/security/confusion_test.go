@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A token is only valid in the place that its provider uses, and only once. No header changes the meaning of an authentic request.
+// A token is valid only in the place that its provider uses, and only if it occurs once. No header changes the meaning of an authentic request.
 func confusingHeaders(t *testing.T, s *stand) {
 	const source = "confused"
 	secret := token(source)
@@ -89,7 +89,7 @@ func confusingHeaders(t *testing.T, s *stand) {
 	s.accepts(t, "esign", all)
 }
 
-// A source is found by its name in the settings, on its provider's path, and by no other spelling.
+// A source has one path: its provider's path with the name in the settings. No other spelling finds it.
 func confusingPaths(t *testing.T, s *stand) {
 	honest := clickwrap("paths", clickwrapSent("paths-1"))
 	for _, path := range []string{
@@ -129,7 +129,7 @@ func confusingPaths(t *testing.T, s *stand) {
 	}
 }
 
-// A request's trace belongs to its sender: it does not affect our records, and its values are not passed on.
+// A request's trace belongs to its sender: it does not affect our records, and we do not forward its values.
 func foreignTraces(t *testing.T, s *stand) {
 	const source = "traced"
 	bearing := func(c callback) callback {

@@ -14,8 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Without the secret, no callback is accepted, for any signed content and any place of the signature. All refusals are equal, so they do not
-// show a forger the mistake.
+// Without the secret, no callback is accepted, for any signed content and any place of the signature. All refusals are equal, so a forger cannot learn from them.
 func forgedCallbacks(t *testing.T, s *stand) {
 	const source = "forged"
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -115,8 +114,7 @@ func packed(text string) string {
 	return b.String()
 }
 
-// A callback that is authentic for one path is not for another: another source, another provider, or the same provider's other path, whose
-// form the signed bytes do not have.
+// A callback that is authentic for one path is not authentic for another one: for another source or provider, or for the same provider's other path, which expects another form of the signed bytes.
 func signaturesOnAnotherPath(t *testing.T, s *stand) {
 	at := func(c callback, path string) callback { return c.with(func(c *callback) { c.path = path }) }
 	for name, c := range map[string]callback{
@@ -149,7 +147,7 @@ func signaturesOnAnotherPath(t *testing.T, s *stand) {
 	s.accepts(t, "the same on its own path", s.esignAll("other", list))
 }
 
-// A recorded authentic callback causes nothing twice, with any change that the signature allows.
+// A recorded authentic callback has no second effect, with any change that the signature allows.
 func replayedCallbacks(t *testing.T, s *stand) {
 	const source = "replayed"
 	s.world.respondJSON("/v1.1/requests/replayed-cw", clickwrapRequest("Replayed-cw", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
@@ -198,7 +196,7 @@ func replayedCallbacks(t *testing.T, s *stand) {
 		t.Errorf("by GET: %d %s", a.status, a.text)
 	}
 
-	// A later document's message is sent; by then any message of the repetitions would have been sent.
+	// When a later document's message has been sent, a message caused by the repetitions would have been sent too.
 	s.world.respondJSON("/v1.1/requests/replayed-last", clickwrapRequest("Replayed-last", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
 	s.accepts(t, "another document", clickwrap(source, clickwrapSent("replayed-last")))
 	s.Until(t, "another document has messages", func() bool {

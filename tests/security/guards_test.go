@@ -19,16 +19,16 @@ type guard struct {
 	without []edit
 
 	module, pkg, run string // the test
-	says             string // the text in its output, in addition to the failure
+	message          string // a text in its output, in addition to the failure
 }
 
 // edit replaces a text that occurs once in the file.
 type edit struct{ was, is string }
 
-// The subtests in tests/security have this prefix.
+// attacks is the prefix of the subtests in tests/security.
 const attacks = "TestAttacks/while/"
 
-// guards are in the order of SECURITY.md.
+// guards has the order of SECURITY.md.
 var guards = []guard{
 	// Replays.
 	{"ingest looks up in the log what the dedupe store may have lost", "services/ingest/ask.go",
@@ -69,7 +69,7 @@ var guards = []guard{
 		"libs", "dedupe", "TestNoConfirmationIsForged", ""},
 	{"names of keys need the master key", "libs/dedupe/entry.go",
 		[]edit{{"if e.keys == nil {\n\t\treturn e.namespace + \":\" + id", "if true {\n\t\treturn e.namespace + \":\" + id"}, {"return \"1\" + string(d.Result)\n\tcase", "return \"1\" + string(d.Result)\n\tcase len(d.Result) == 0 && true:\n\t\treturn \"1\"\n\tcase"}, {"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, entry == \"1\""}},
-		"tests", "security", "TestStolenRedisPasswordHidesNoEvent", "ingest says claimed by another: status 503"},
+		"tests", "security", "TestStolenRedisPasswordHidesNoEvent", "ingest wrote claimed by another: status 503"},
 	{"a Redis user writes only its own rates", "libs/flow/redis.go",
 		[]edit{{"\"signrelay:limit:{\"+rate+\"/*\"", "\"signrelay:limit:{*\"+rate[:0]"}},
 		"tests", "security", "TestStolenRedisPasswordStopsNoSource", "writes signrelay:limit:{api/clickwrap/demo}:next: <nil>"},
@@ -198,16 +198,16 @@ func TestGuards(t *testing.T) {
 			output, err := cmd.CombinedOutput()
 			failed := "--- FAIL: "
 			switch { // the other attacks run only if needed
-			case strings.HasSuffix(g.run, "/a_whole_story"): // it searches the output of the others
+			case strings.HasSuffix(g.run, "/a_whole_story"): // it searches the output of the other attacks
 				failed += "TestAttacks "
 			case strings.Contains(g.run, "/"):
 				failed += g.run
 			}
-			switch said := string(output); {
+			switch text := string(output); {
 			case err == nil:
 				t.Errorf("without this guard %s passes", g.run)
-			case !strings.Contains(said, failed), !strings.Contains(said, g.says):
-				t.Errorf("without this guard, %q with %q is not in the test's output:\n%s", failed, g.says, said[max(0, len(said)-20_000):])
+			case !strings.Contains(text, failed), !strings.Contains(text, g.message):
+				t.Errorf("without this guard, %q with %q is not in the test's output:\n%s", failed, g.message, text[max(0, len(text)-20_000):])
 			}
 		})
 	}
@@ -236,7 +236,7 @@ func TestGuardsMatchTheSources(t *testing.T) {
 	}
 }
 
-// pattern is a test's full name for go test -run, or a pattern as it is.
+// pattern returns a test's full name for go test -run; it returns a pattern unchanged.
 func pattern(run string) string {
 	parts := strings.Split(run, "/")
 	for i, part := range parts[:len(parts)-1] {

@@ -20,8 +20,8 @@ var sevenTokens = regexp.MustCompile(`^signing\.v1\.[a-z0-9-]+\.[a-z0-9-]+\.[a-z
 // noID matches text that names no document: it has no letter, digit or symbol.
 var noID = regexp.MustCompile(`^[^\pL\pN\pS]*$`)
 
-// For any characters in a document's id, its event is in the log under one legal subject that no other document has, with the original
-// id. Text that names no document is stored without a document.
+// For any characters in a document's id, the log holds its event with the original id, under one legal subject that no other document
+// has. An event with a text that names no document is stored without a document.
 func strangeIDs(t *testing.T, s *stand) {
 	const source = "ids"
 	visit := func(id string) callback {

@@ -18,8 +18,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A recorded callback comes again after the dedupe stores have lost it: from an attacker, or from the provider's own button. PleaseSign
-// does not sign a time of sending. No message is sent a second time.
+// A recorded callback is repeated after the dedupe stores have lost it, by an attacker or by the provider's own button. PleaseSign does not sign a time of sending. No message is sent a second time.
 //
 // The test cannot move the clocks of NATS and Redis. It removes the expired data: ingest's keys after 4 days, the senders' keys and
 // NOTIFY after 15, the document's events after 90. It shortens the streams' own duplicate window. The times in the bodies are as old, so
@@ -48,7 +47,7 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 		} {
 			l := late{document: "late-" + provider + "-" + name, title: "Late-" + provider + "-" + name + "-end", provider: provider, age: name}
 			l.callback = body(l.document, at)
-			if provider == "clickwrap" { // its time is not signed: anyone with the token can change it
+			if provider == "clickwrap" { // its time is not signed, so a person with the token can change it
 				l.forged = append(l.forged, body(l.document, stamp(now)), body(l.document, ""), body(l.document, stamp(now.Add(-100*day))))
 			}
 			all = append(all, l)
@@ -84,14 +83,14 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 	}{
 		{"after 4 days", regexp.MustCompile(`(^|:)i:`), false},
 		{"after 16 days", regexp.MustCompile(`.`), true},                      // including the epoch: Redis was emptied
-		{"after a restore of Redis", regexp.MustCompile(`:[^:]{12,}$`), true}, // the epoch is kept: a copy without the keys was restored
+		{"after a restore of Redis", regexp.MustCompile(`:[^:]{12,}$`), true}, // the epoch stays: a backup without the keys was restored
 	} {
 		s.forget(t, row.forget)
 		if row.notify {
 			s.purge(t, "NOTIFY", ">")
 		}
 		for _, l := range all {
-			// Redis keeps today's callbacks, but it can be emptied or restored. Then the log may hold a second copy.
+			// Redis keeps today's callbacks, but can be emptied or restored. Then the log may hold a second copy.
 			a, young := s.send(t, l.callback), l.age == "fresh" || l.age == "soon"
 			if a.status != http.StatusOK && !young || a.status >= 300 {
 				t.Errorf("%s: %s: %d %s", row.when, l.document, a.status, a.text)
@@ -112,7 +111,7 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 		once(row.when + ", with another time")
 	}
 
-	// After the log has expired, nothing records the messages. Only the callback's own time shows its age.
+	// After the log has expired, there is no record of the messages. Only the callback's own time shows its age.
 	s.forget(t, regexp.MustCompile(`.`))
 	s.purge(t, "NOTIFY", ">")
 	for _, l := range all {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// phone is the User-Agent of a signer's browser; a client without one is taken for a robot, and not redirected.
+// phone is the User-Agent of a signer's browser. The shortener handles a client without a User-Agent as a robot, and does not redirect it.
 const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
 
 // click presses the button of a link's page, as a signer does.
@@ -24,7 +24,7 @@ func (s *stand) click(t *testing.T, link string) response {
 	return a
 }
 
-// nowhere are addresses that a link must never open: not a web page, or another page than it seems.
+// nowhere lists addresses that a link must never open: they are no web pages, or look like another page.
 func nowhere(canary string) []string {
 	return []string{
 		"javascript:alert(1)", "JavaScript:alert(1)", "\tjavascript:alert(1)", "java\nscript:alert(1)", "data:text/html,<script>alert(1)</script>",
@@ -69,7 +69,7 @@ func hostileTargets(t *testing.T, s *stand) {
 	}
 }
 
-// If the provider is asked at the click, it sends no one to an address that is not a web page, and redirects of its API are not followed.
+// If the provider is asked at the click, its response never leads a signer to an address that is not a web page, and we do not follow redirects of its API.
 func hostileResponsesAtTheClick(t *testing.T, s *stand) {
 	const source = "links"
 	s.world.respondJSON("/document/click-ps", pleasesignDocument("Click-ps", person{ID: "click-ps-1", Email: "click@signer.example"}))

@@ -15,7 +15,7 @@ import (
 // guesses is the number of links that a client may open in a minute here.
 const guesses = 40
 
-// The listeners of standalone, as a newcomer runs it: operators' routes are not on the public listeners.
+// The listeners of standalone with default settings: operators' routes are not on the public listeners.
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, fmt.Sprintf("SIGNRELAY_SHORTENER_PER_MINUTE=%d", guesses))
@@ -70,7 +70,7 @@ func get(t *testing.T, target string, headers ...string) response {
 	return a
 }
 
-// A page of another site, open in the operator's browser, must not play, clear, break or sign anything here.
+// A page of another site in the operator's browser must not play stories, clear messages, set faults or sign documents here.
 func sandboxFromAnotherSite(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	documents := h.Play(t, "clickwrap", "one-signer")
@@ -168,8 +168,7 @@ func guessedLinks(t *testing.T, h *testenv.Env) {
 	}
 }
 
-// A page whose name was changed to resolve to a listener of ours (DNS rebinding) is on its own origin there. Only the Host header
-// distinguishes it from the operator.
+// If a page's name resolves to a listener of ours (DNS rebinding), the listener is the page's own origin. Only the Host header distinguishes its requests from the operator's.
 func foreignNames(t *testing.T, admin, sandbox string) {
 	t.Helper()
 	ask := func(base, method, path, host string) response {

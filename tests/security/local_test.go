@@ -99,7 +99,7 @@ func TestLocalUserCannotReachBroker(t *testing.T) { //nolint:tparallel // the la
 	})
 }
 
-// listening are the TCP ports on which a process listens.
+// listening returns the TCP ports on which a process listens.
 func listening(t *testing.T, pid int) []string {
 	t.Helper()
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
@@ -184,7 +184,7 @@ func start(t *testing.T, env []string, args ...string) (output string, refused b
 	return out.String(), err != nil && ctx.Err() == nil
 }
 
-// stopper is output that stops a program when it contains a text.
+// stopper collects output, and stops the program when the output contains a text.
 type stopper struct {
 	strings.Builder
 

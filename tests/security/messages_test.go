@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Titles and names that strangers choose. They must be shown as plain text.
+// Titles and names that strangers choose. Messages must show them as plain text.
 var hostile = []string{
 	"\r\nBcc: victim@evil.example", "\nX-Injected: yes", "\r\n\r\n<script>alert(1)</script>", "\r\n.\r\nMAIL FROM:<x@evil.example>",
 	`<img src="http://evil.example/x.gif">`, `"><script>alert(1)</script>`, `<a href="javascript:alert(1)">x</a>`, "<!--", "</p></body></html>",
@@ -34,7 +34,7 @@ var hostile = []string{
 // linkable is a phone number that can be called.
 var linkable = regexp.MustCompile(`\+44[ –]20[ –]7946|٧٩٤٦`)
 
-// A stranger's text creates no header, markup, recipient or link in any e-mail or text.
+// A stranger's input creates no header, markup, recipient or link in any e-mail or text message.
 func hostileTexts(t *testing.T, s *stand) {
 	linkify := realtest.Linkifier(t)
 	var seen, about []string
@@ -98,7 +98,7 @@ func hostileTexts(t *testing.T, s *stand) {
 	}
 }
 
-// readable is the text of an e-mail: its subject and its bodies.
+// readable returns the text of an e-mail: its subject and its bodies.
 func readable(t *testing.T, raw string) []string {
 	t.Helper()
 	l, err := mail.ReadMessage(strings.NewReader(raw))
@@ -165,7 +165,7 @@ func (s *stand) harmless(t *testing.T, hostileText, raw string) {
 	}
 }
 
-// parts are an e-mail's bodies by their types, decoded.
+// parts returns an e-mail's decoded bodies by their types.
 func parts(t *testing.T, l *mail.Message) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -212,7 +212,7 @@ func (s *stand) oneLink(t *testing.T, hostileText, text string) {
 	}
 }
 
-// oneLine requires a text without characters that break lines, ring bells, or change the direction.
+// oneLine requires a text without line breaks, control characters, and characters that change the direction.
 func (s *stand) oneLine(t *testing.T, hostileText, text string) {
 	t.Helper()
 	if i := strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }); i >= 0 {
@@ -220,10 +220,10 @@ func (s *stand) oneLine(t *testing.T, hostileText, text string) {
 	}
 }
 
-// A message to an address from the provider's API reaches one person, or no one.
+// A message to an address from the provider's API reaches one person, or is not sent.
 func hostileAddresses(t *testing.T, s *stand) {
 	const source, good = "messages", "good@signer.example"
-	// Each reaches the one address that it names. If it names several or none, it reaches no one.
+	// Each input reaches the one address that it names. If it names several addresses or none, no e-mail is sent.
 	emails := []struct{ text, to string }{
 		{"a@signer.example\r\nRCPT TO:<victim@evil.example>", ""},
 		{"a@signer.example, victim@evil.example", ""},
@@ -244,7 +244,7 @@ func hostileAddresses(t *testing.T, s *stand) {
 		{"d@signer.example(comment)", "d@signer.example"},
 		{"e@signer.example\x00", "e@signer.example"},
 		{"mailto:f@signer.example?bcc=victim@evil.example", "f@signer.example"},
-		// The mail server would deliver these inside its own network.
+		// The mail server would deliver messages to these addresses inside its own network.
 		{"victim@localhost", ""}, {"victim@LOCALHOST.", ""}, {"victim@127.0.0.1", ""}, {"victim@[127.0.0.1]", ""}, {"victim@[IPv6:::1]", ""}, {"victim@127.1", ""},
 		{"victim@0x7f.0.0.1", ""}, {"victim@１２７.0.0.1", ""}, {"victim@mailserver", ""}, {"victim@db.internal.", ""}, {"victim@printer.local", ""},
 		{"", ""},

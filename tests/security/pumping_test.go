@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// TestPumping uses the default limits. An attacker who enters numbers at the provider must not cost the operator much.
+// TestPumping uses the default limits. They bound the operator's cost if an attacker enters numbers at the provider.
 func TestPumping(t *testing.T) {
 	t.Parallel()
 	s := newWorldStand(t)
@@ -141,7 +141,7 @@ func textsToExpensiveNumbers(t *testing.T, s *stand) {
 	}
 }
 
-// notices are the events of one kind about a document's messages.
+// notices returns the events of one type about a document's messages.
 func (s *stand) notices(t *testing.T, document, what string) []*signingv1.SigningEvent {
 	t.Helper()
 	var all []*signingv1.SigningEvent

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The enricher only calls the server in its settings, at the provider's documented paths, for any ids and addresses in a callback.
+// For any ids and addresses in a callback, the enricher calls only the server in its settings, at the provider's documented paths.
 func hostileIDs(t *testing.T, s *stand) {
 	const source = "reach"
 	canary := s.world.canary
@@ -52,7 +52,7 @@ func hostileIDs(t *testing.T, s *stand) {
 	s.world.respondJSON("/api/v1/signer/elsewhere/", map[string]string{"document": canary.URL + "/api/v1/document/lured/"})
 	s.accepts(t, "a signer of another server", s.esignAll(source, `[{"timestamp":"2026-01-02T03:04:05","name":"status","value":"40","resource_uri":"/api/v1/signer/elsewhere/"}]`))
 
-	// A later document is requested, and so are those with unusual but valid ids.
+	// A later document is requested, and so are the documents with unusual but valid ids.
 	s.accepts(t, "an honest document", clickwrap(source, clickwrapSent("reach-last")))
 	for _, asked := range []string{"reach-last", "abs-1", "abs-2", "%252e%252e%252f", "lured", "x%3Fadmin=1", "x%23y"} {
 		s.Until(t, asked+" is requested", func() bool { return len(s.world.requestsAbout(asked)) > 0 })
@@ -90,7 +90,7 @@ func documented(path string) bool {
 	return false
 }
 
-// Credentials, and the ids in a path, are only sent to the server in the settings, for any redirect.
+// For any redirect, credentials and the ids in a path are sent only to the server in the settings.
 func hostileRedirects(t *testing.T, s *stand) {
 	const source = "reach"
 	canary := s.world.canary

@@ -20,7 +20,7 @@ func receipt(reference string) map[string]string {
 	}
 }
 
-// signedText is the text that Vonage signs: the sorted fields, with separators in them replaced.
+// signedText returns the text that Vonage signs: the sorted fields, with separators in them replaced.
 func signedText(fields map[string]string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -45,7 +45,7 @@ func form(fields map[string]string) string {
 	return values.Encode()
 }
 
-// Only Vonage's receipts are believed: a stranger's receipt changes nothing, and a repeated authentic one changes nothing more.
+// Only Vonage's receipts are accepted: a stranger's receipt changes nothing, and a repeated authentic receipt changes nothing more.
 func forgedReceipts(t *testing.T, s *stand) {
 	const source = "receipts"
 	s.world.respondJSON("/v1.1/requests/receipts-1", clickwrapRequest("Receipts", signer{ID: "p", Mobile: "+13175550166"}))

@@ -59,8 +59,8 @@ func visited(t *testing.T, document string) (body []byte, id string) {
 	return body, events[0].GetId()
 }
 
-// An attacker with a Redis password can compute an event's id, and marks it as done or claimed before the callback comes. The callback is
-// stored nevertheless, and is a duplicate when it comes again.
+// An attacker with a Redis password can compute an event's id, and marks it as done or claimed before the callback arrives. Ingest still
+// stores the callback, and reports its repetition as a duplicate.
 func TestStolenRedisPasswordHidesNoEvent(t *testing.T) {
 	t.Parallel()
 	h := testenv.Infrastructure(t, testenv.SandboxSettings)
@@ -97,7 +97,7 @@ func TestStolenRedisPasswordHidesNoEvent(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			accepts(user+" says "+what, document, body)
+			accepts(user+" wrote "+what, document, body)
 		}
 	}
 	_, id := visited(t, "untouched")
@@ -110,8 +110,8 @@ func TestStolenRedisPasswordHidesNoEvent(t *testing.T) {
 	}
 }
 
-// The administrator can write to keys that he sees: an ingest that dies leaves the keys of its callbacks, and the attacker marks them all
-// as confirmed. Each callback is stored when it comes again.
+// The administrator can write to existing keys: an ingest that dies leaves the keys of its callbacks, and the attacker marks them all as
+// confirmed. Each callback is stored when it is repeated.
 func TestConfirmationsCannotBeForged(t *testing.T) {
 	t.Parallel()
 	h := testenv.Infrastructure(t, testenv.SandboxSettings)
@@ -156,7 +156,7 @@ func TestConfirmationsCannotBeForged(t *testing.T) {
 	}
 }
 
-// One key does not stop a source: another service's user cannot write a source's limits, and the administrator cannot compute their names.
+// No single key stops a source: another service's user cannot write the keys of a source's limits, and the administrator cannot compute their names.
 func TestStolenRedisPasswordStopsNoSource(t *testing.T) {
 	t.Parallel()
 	h := testenv.Separate(t)

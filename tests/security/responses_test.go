@@ -1,10 +1,10 @@
 package security
 
-// The providers' responses about a document, in their formats. The attack chooses the text of each field.
+// These functions return the providers' responses about a document, in their formats. The attack chooses the text of each field.
 
 type signer struct{ ID, First, Last, Email, Mobile, SigningURL string }
 
-// clickwrapRequest is Clickwrap's response. Its signers want e-mails and texts, as far as they have addresses.
+// clickwrapRequest returns Clickwrap's response. Its signers get e-mails and texts, as far as they have addresses.
 func clickwrapRequest(title string, people ...signer) map[string]any {
 	list := []any{}
 	for _, p := range people {
@@ -22,7 +22,7 @@ func clickwrapRequest(title string, people ...signer) map[string]any {
 
 type person struct{ ID, First, Last, Email, Mobile string }
 
-// pleasesignDocument is PleaseSign's response; its recipients are silent, so we notify them.
+// pleasesignDocument returns PleaseSign's response. PleaseSign itself does not notify its recipients (silent), so we do.
 func pleasesignDocument(title string, people ...person) map[string]any {
 	list := []any{}
 	for _, p := range people {
@@ -35,7 +35,7 @@ func pleasesignDocument(title string, people ...person) map[string]any {
 
 type party struct{ ID, First, Last, Email, Tel string }
 
-// esignDocument is the eSignature API's response.
+// esignDocument returns the eSignature API's response.
 func esignDocument(title string, people ...party) map[string]any {
 	list := []any{}
 	for _, p := range people {

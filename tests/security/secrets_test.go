@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A secret in a flag shows in the list of processes, so it is refused, and not printed.
+// The list of processes shows a secret in a flag, so the flag is refused, and the secret is not printed.
 func TestSecretsAreRefusedAsFlags(t *testing.T) {
 	t.Parallel()
 	free := []string{"SIGNRELAY_DATA_DIR=" + filepath.Join(t.TempDir(), "data")}

@@ -75,7 +75,7 @@ func newStand(t *testing.T) *stand {
 	return s
 }
 
-// settings log at the lowest level, so that the search covers every level.
+// settings sets the lowest log level, so that the search covers every level.
 func (s *stand) settings(h *testenv.Env) string {
 	public := x509.MarshalPKCS1PublicKey(&s.key.PublicKey)
 	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: public}))
@@ -107,7 +107,7 @@ log: {level: debug}
 const unlimited = `limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
 `
 
-// TestAttacks has one environment for all attacks; afterwards no secret or personal text may be where it does not belong.
+// TestAttacks has one environment for all attacks. Afterwards, secrets and personal texts may be only in their permitted places.
 //
 //nolint:tparallel // the group is not parallel: the code after it waits for all of it
 func TestAttacks(t *testing.T) {
@@ -154,13 +154,13 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// stored is the number of events in the log that match a filter.
+// stored returns the number of events in the log that match a filter.
 func (s *stand) stored(t *testing.T, filter string) int {
 	t.Helper()
 	return s.Count(t, "SIGNING", filter)
 }
 
-// quarantined is the number of a source's callbacks in quarantine.
+// quarantined returns the number of a source's callbacks in quarantine.
 func (s *stand) quarantined(t *testing.T, source string) int {
 	t.Helper()
 	return s.Count(t, "QUARANTINE", "quarantine.v1."+source+".>")
@@ -177,7 +177,7 @@ func (s *stand) each(t *testing.T, stream, filter string, read func(*jetstream.R
 	}
 }
 
-// buried is the number of a stage's dead letters about a document.
+// buried returns the number of a stage's dead letters about a document.
 func (s *stand) buried(t *testing.T, stage, document string) int {
 	t.Helper()
 	count := 0

@@ -188,7 +188,7 @@ func silence(t *testing.T, s *stand) {
 	}
 }
 
-// keysInKafka is all keys and headers of the topic's records.
+// keysInKafka returns all keys and headers of the topic's records.
 func (s *stand) keysInKafka(t *testing.T) string {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka), kgo.ConsumeTopics("signrelay.signing.v1"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -217,7 +217,7 @@ func (s *stand) keysInKafka(t *testing.T) string {
 	return all.String()
 }
 
-// metrics are the metrics of a process.
+// metrics returns the metrics of a process.
 func (s *stand) metrics(t *testing.T, process string) string {
 	t.Helper()
 	a, err := ask(http.MethodGet, s.Processes[process].AdminURL()+"/metrics", nil, nil)
@@ -227,7 +227,7 @@ func (s *stand) metrics(t *testing.T, process string) string {
 	return a.text
 }
 
-// gauge is a metric of a process without labels.
+// gauge returns a metric of a process without labels.
 func (s *stand) gauge(t *testing.T, process, name string) float64 {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(s.metrics(t, process))
@@ -241,7 +241,7 @@ func (s *stand) gauge(t *testing.T, process, name string) float64 {
 	return figure
 }
 
-// remembered is all keys and values in Redis.
+// remembered returns all keys and values in Redis.
 func (s *stand) remembered(t *testing.T) string {
 	t.Helper()
 	client := realtest.RedisClient(t, s.Redis.URL)

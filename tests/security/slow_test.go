@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Clients that stop in the middle of a request are cut off. Meanwhile no other client waits: neither for clients that have not
-// authenticated, nor for authenticated clients that hold back a body of any announced size. The latter hold more connections than the
-// listener's budget allows.
+// Connections of clients that stop during a request are closed. Meanwhile no other client waits, neither for unauthenticated clients nor
+// for authenticated clients that delay a body of any announced size. The authenticated clients hold more connections than the listener's
+// budget allows.
 func slowCallers(t *testing.T, s *stand) {
 	body := clickwrapSent("slow-1")
 	begin := "POST /webhooks/clickwrap/slow HTTP/1.1\r\nHost: x\r\n"
@@ -23,7 +23,7 @@ func slowCallers(t *testing.T, s *stand) {
 	honest := 0
 	for _, crowd := range []struct {
 		of   int
-		says string
+		sent string
 	}{
 		{50, inHeaders},
 		{256, begin + "Content-Length: 1048576\r\n\r\n{"},
@@ -38,7 +38,7 @@ func slowCallers(t *testing.T, s *stand) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			_, _ = io.WriteString(conn, crowd.says) // to a closed connection it fails
+			_, _ = io.WriteString(conn, crowd.sent) // this fails if the connection is closed
 			slow = append(slow, conn)
 		}
 		for i := range 20 {

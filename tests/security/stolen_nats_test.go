@@ -20,8 +20,8 @@ import (
 // masterKey is the master key of the environments.
 const masterKey = "master-key-of-the-attacked-3f1c9d77"
 
-// An attacker with the NATS user of one service, and no other secret, finds no code and no signing address of a sent link, and creates no
-// link. The control is a user with the permission.
+// An attacker with the NATS user of one service, and no other secret, finds no code or signing address of a sent link, and cannot create
+// a link. The control is a user with the permission.
 func TestStolenNATSUser(t *testing.T) {
 	t.Parallel()
 	h := testenv.WithAccounts(t, func(h *testenv.Env) string {
@@ -34,7 +34,7 @@ func TestStolenNATSUser(t *testing.T) {
 	h.Play(t, "pleasesign", "one-signer")
 	links := sentLinks(t, h) // and every stage is idle: a sender may read messages that it has not sent
 
-	// Secrets: the codes, and their addresses, which for Clickwrap are stored from the start.
+	// The secrets are the codes and their addresses. Clickwrap's addresses are stored from the start.
 	var secrets []string
 	for _, link := range links {
 		_, code, _ := strings.Cut(link, "/l/")
@@ -54,7 +54,7 @@ func TestStolenNATSUser(t *testing.T) {
 	listed := map[string]string{}
 	for _, u := range flow.Users() {
 		thief := steal(t, h, u.Name)
-		heard := thief.asksForEverything()
+		heard := thief.requestEverything()
 		listed[u.Name] = heard
 		for _, secret := range secrets {
 			if i := strings.Index(heard, secret); i >= 0 {
@@ -69,14 +69,14 @@ func TestStolenNATSUser(t *testing.T) {
 		}
 	}
 	// The control: a user who may read all of NOTIFY finds them.
-	if all := steal(t, h, flow.Operator).asksForEverything(); !strings.Contains(all, secrets[0]) {
+	if all := steal(t, h, flow.Operator).requestEverything(); !strings.Contains(all, secrets[0]) {
 		t.Error("the operator finds no code")
 	}
 	if !strings.Contains(listed[flow.Enricher], "recipient.signed") {
 		t.Error("the enricher does not read the log")
 	}
 
-	plantsNothing(t, h, links[0])
+	requireNoPlantedLink(t, h, links[0])
 }
 
 // sentLinks returns the links that people got, after all have been sent.
@@ -123,8 +123,8 @@ func steal(t *testing.T, h *testenv.Env, name string) *thief {
 	return &thief{T: t, nc: nc, name: name, fenced: make(chan struct{}, 3)}
 }
 
-// asksForEverything sends every request to the broker that could return a link, in every form of its API, and returns all responses.
-func (s *thief) asksForEverything() string {
+// requestEverything sends every request to the broker that could return a link, in every form of its API, and returns all responses.
+func (s *thief) requestEverything() string {
 	s.Helper()
 	hear := func(m *nats.Msg) {
 		if m.Subject == "_INBOX.thief.fence" {
@@ -159,37 +159,37 @@ func (s *thief) asksForEverything() string {
 		if bucket, ok := strings.CutPrefix(stream, "KV_"); ok {
 			subjects = "$KV." + bucket + ".>"
 		}
-		s.asks("$JS.API.STREAM.INFO."+stream, all)
-		s.asks("$JS.API.STREAM.MSG.GET."+stream, fmt.Sprintf(`{"last_by_subj":%q}`, subjects))
-		s.asks("$JS.API.STREAM.MSG.GET."+stream, fmt.Sprintf(`{"seq":1,"next_by_subj":%q}`, subjects))
-		s.asks("$JS.API.STREAM.MSG.GET."+stream, `{"seq":1}`)
-		s.asks("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"seq":1,"next_by_subj":%q,"batch":1000}`, subjects))
-		s.asks("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"multi_last":[%q],"batch":1000}`, subjects))
-		s.asks("$JS.API.DIRECT.GET."+stream+"."+subjects, "") // the server accepts a wildcard as the subject of the lookup
+		s.request("$JS.API.STREAM.INFO."+stream, all)
+		s.request("$JS.API.STREAM.MSG.GET."+stream, fmt.Sprintf(`{"last_by_subj":%q}`, subjects))
+		s.request("$JS.API.STREAM.MSG.GET."+stream, fmt.Sprintf(`{"seq":1,"next_by_subj":%q}`, subjects))
+		s.request("$JS.API.STREAM.MSG.GET."+stream, `{"seq":1}`)
+		s.request("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"seq":1,"next_by_subj":%q,"batch":1000}`, subjects))
+		s.request("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"multi_last":[%q],"batch":1000}`, subjects))
+		s.request("$JS.API.DIRECT.GET."+stream+"."+subjects, "") // the server accepts a wildcard as the subject of the lookup
 		for _, kind := range []string{"link.", "code.", "person.", "pair.", "was."} {
-			s.asks("$JS.API.DIRECT.GET."+stream+"."+strings.TrimSuffix(subjects, ">")+kind+"*", "")
+			s.request("$JS.API.DIRECT.GET."+stream+"."+strings.TrimSuffix(subjects, ">")+kind+"*", "")
 		}
 		consumer := `"ack_policy":"none","deliver_policy":"all","filter_subject":"` + subjects + `"`
-		s.asks("$JS.API.CONSUMER.CREATE."+stream, fmt.Sprintf(`{"stream_name":%q,"config":{%s,"deliver_subject":"_INBOX.thief.pushed"}}`, stream, consumer))
-		s.asks("$JS.API.CONSUMER.CREATE."+stream+".thief."+subjects, fmt.Sprintf(`{"stream_name":%q,"config":{%s,"name":"thief"}}`, stream, consumer))
-		s.asks("$JS.API.CONSUMER.DURABLE.CREATE."+stream+".thief", fmt.Sprintf(`{"stream_name":%q,"config":{%s,"durable_name":"thief"}}`, stream, consumer))
+		s.request("$JS.API.CONSUMER.CREATE."+stream, fmt.Sprintf(`{"stream_name":%q,"config":{%s,"deliver_subject":"_INBOX.thief.pushed"}}`, stream, consumer))
+		s.request("$JS.API.CONSUMER.CREATE."+stream+".thief."+subjects, fmt.Sprintf(`{"stream_name":%q,"config":{%s,"name":"thief"}}`, stream, consumer))
+		s.request("$JS.API.CONSUMER.DURABLE.CREATE."+stream+".thief", fmt.Sprintf(`{"stream_name":%q,"config":{%s,"durable_name":"thief"}}`, stream, consumer))
 		for _, name := range []string{"thief", flow.Enricher, flow.Shortener, flow.SMSSender, flow.EmailSender, flow.KafkaBridge} {
-			s.asks("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, `{"batch":1000,"no_wait":true}`)
-			s.asks("$JS.API.CONSUMER.INFO."+stream+"."+name, "")
+			s.request("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, `{"batch":1000,"no_wait":true}`)
+			s.request("$JS.API.CONSUMER.INFO."+stream+"."+name, "")
 		}
-		s.asks("$JS.API.CONSUMER.LIST."+stream, "")
-		s.asks("$JS.API.CONSUMER.NAMES."+stream, "")
-		s.asks("$JS.API.STREAM.SNAPSHOT."+stream, `{"deliver_subject":"_INBOX.thief.snapshot"}`)
-		s.asks("$JS.API.STREAM.CREATE.THIEF", fmt.Sprintf(`{"name":"THIEF","mirror":{"name":%q}}`, stream))
-		s.asks("$JS.API.STREAM.CREATE.THIEF", fmt.Sprintf(`{"name":"THIEF","sources":[{"name":%q}]}`, stream))
+		s.request("$JS.API.CONSUMER.LIST."+stream, "")
+		s.request("$JS.API.CONSUMER.NAMES."+stream, "")
+		s.request("$JS.API.STREAM.SNAPSHOT."+stream, `{"deliver_subject":"_INBOX.thief.snapshot"}`)
+		s.request("$JS.API.STREAM.CREATE.THIEF", fmt.Sprintf(`{"name":"THIEF","mirror":{"name":%q}}`, stream))
+		s.request("$JS.API.STREAM.CREATE.THIEF", fmt.Sprintf(`{"name":"THIEF","sources":[{"name":%q}]}`, stream))
 		if s.name != flow.Operator {
-			s.asks("$JS.API.STREAM.UPDATE."+stream, fmt.Sprintf(`{"name":%q,"republish":{"src":">","dest":"_INBOX.thief.>"}}`, stream))
+			s.request("$JS.API.STREAM.UPDATE."+stream, fmt.Sprintf(`{"name":%q,"republish":{"src":">","dest":"_INBOX.thief.>"}}`, stream))
 		}
 	}
-	s.asks("$JS.API.STREAM.NAMES", `{"subject":"$KV.LINKS.>"}`)
-	s.asks("$JS.API.STREAM.LIST", `{"subject":"$KV.LINKS.>"}`)
+	s.request("$JS.API.STREAM.NAMES", `{"subject":"$KV.LINKS.>"}`)
+	s.request("$JS.API.STREAM.LIST", `{"subject":"$KV.LINKS.>"}`)
 	for _, subject := range []string{"$SYS.REQ.SERVER.PING.JSZ", "$SYS.REQ.SERVER.PING.SUBSZ", "$SYS.REQ.ACCOUNT.SIGNRELAY.JSZ", "$SYS.REQ.ACCOUNT.SIGNRELAY.CONNZ"} {
-		s.asks(subject, `{"streams":true,"consumer":true,"config":true,"subscriptions":true,"subscriptions_detail":true,"msg_trace":true}`)
+		s.request(subject, `{"streams":true,"consumer":true,"config":true,"subscriptions":true,"subscriptions_detail":true,"msg_trace":true}`)
 	}
 	s.fence()
 	s.mutex.Lock()
@@ -197,8 +197,8 @@ func (s *thief) asksForEverything() string {
 	return s.heard.String()
 }
 
-// asks sends a request, which the server may refuse.
-func (s *thief) asks(subject, body string) {
+// request sends a request, which the server may refuse.
+func (s *thief) request(subject, body string) {
 	s.Helper()
 	reply := "_INBOX.thief." + nats.NewInbox()[len("_INBOX."):]
 	if err := s.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: []byte(body)}); err != nil {
@@ -206,8 +206,8 @@ func (s *thief) asks(subject, body string) {
 	}
 }
 
-// fence returns after the responses to all earlier requests: a later request gets its response later, and a subscription keeps the order.
-// It repeats until two such responses have no message between them.
+// fence returns after the responses to all earlier requests: the server responds in the order of the requests, and a subscription keeps
+// the order. It repeats until no message arrives between two of its own responses.
 func (s *thief) fence() {
 	s.Helper()
 	count := func() int {
@@ -230,9 +230,10 @@ func (s *thief) fence() {
 	}
 }
 
-// plantsNothing uses the shortener's user, which may write to its bucket: without the master key it creates no link that opens. With one,
-// our own address would lead to a page of the attacker's, or a click would reveal a signing address.
-func plantsNothing(t *testing.T, h *testenv.Env, sent string) {
+// requireNoPlantedLink uses the shortener's user, which may write to its bucket, and requires that it cannot create a link that opens
+// without the master key. Such a link would lead from our own address to a page of the attacker, or would reveal a signing address at a
+// click.
+func requireNoPlantedLink(t *testing.T, h *testenv.Env, sent string) {
 	t.Helper()
 	thief := steal(t, h, flow.Shortener)
 	js, err := jetstream.New(thief.nc)
@@ -275,7 +276,7 @@ func plantsNothing(t *testing.T, h *testenv.Env, sent string) {
 	}
 }
 
-// documentOf is the id of a PleaseSign document in the log.
+// documentOf returns the id of a PleaseSign document in the log.
 func documentOf(t *testing.T, h *testenv.Env) string {
 	t.Helper()
 	s, err := h.JetStream(t).Stream(t.Context(), flow.Signing)

@@ -15,8 +15,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// With the NATS user of the enricher or the shortener, an attacker can put messages before the senders. None is sent if its link is not
-// ours, or its cause is not in the log; each becomes a dead letter with the fault "ours".
+// With the NATS user of the enricher or the shortener, an attacker can publish messages to the senders. A sender does not send a
+// message whose link is not ours, or whose cause is not in the log; it becomes a dead letter with the fault "ours".
 func stolenCredentials(t *testing.T, s *stand) {
 	const source, document, victim = "stolen", "stolen-doc", "+13175550133"
 	s.world.respondJSON("/v1.1/requests/"+document, clickwrapRequest("Stolen", signer{ID: "p", Email: "p@signer.example"}))

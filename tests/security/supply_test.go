@@ -67,7 +67,7 @@ func TestBuildInputsArePinnedByDigest(t *testing.T) {
 				t.Errorf("%s: %s has no digest", name, image)
 			}
 		}
-		// A missing digest of each of them is detected.
+		// The check detects that each of these digests is missing.
 		digests := regexp.MustCompile(`@(sha256:[0-9a-f]{64}|[0-9a-f]{40})`).FindAllStringIndex(text, -1)
 		for _, at := range digests {
 			if !slices.ContainsFunc(images(text[:at[0]]+":moved"+text[at[1]:]), undigested) {
@@ -89,8 +89,7 @@ func TestBuildInputsArePinnedByDigest(t *testing.T) {
 	}
 }
 
-// The Dockerfile and the Makefile build with one version of Go, and with one script, so a program is the same file in an image and in an
-// archive.
+// The Dockerfile and the Makefile build with the same version of Go and the same script, so a program is the same file in an image and in an archive.
 func TestImagesAndReleasesAreBuiltAlike(t *testing.T) {
 	t.Parallel()
 	var found []string
@@ -134,7 +133,7 @@ func matches(text, pattern string) []string {
 	return out
 }
 
-// foreign lists the images of others in a Dockerfile.
+// foreign lists the images in a Dockerfile that others publish.
 func foreign(dockerfile string) []string {
 	own := map[string]bool{"scratch": true, "${SERVICE}": true}
 	for _, stage := range matches(dockerfile, `(?m)^FROM \S+ AS (\S+)`) {

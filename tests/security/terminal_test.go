@@ -19,15 +19,14 @@ import (
 // row is the beginning of a line that a stranger has forged.
 const row = "FAKE-ROW"
 
-// Control characters for a terminal: each clears it, sets its title, makes a link, sets colours, moves the cursor, changes the direction,
-// or begins a line.
+// Texts that control a terminal: they clear it, set its title, make a link, set colours, move the cursor, change the direction, or begin a line.
 var escapes = []string{
 	"\x1b[2J", "\x1b]0;owned\x07", "\x1b]8;;http://evil.example\x1b\\", "\u009b31m", "\u009d0;owned\u009c", "\x08\x08", "\x7f", "\r" + row, "\n" + row, "\r\n" + row, "\u0085" + row,
 	"\u2028" + row, "\u202e", "\u2066", "\u200b", "\x00",
 }
 
-// Listings of callbacks contain no control characters, and a record is one line, for any characters in ids, types, titles, bodies,
-// queries and headers, and for callbacks in the log, in quarantine, in the DLQ or held.
+// For any characters in ids, types, titles, bodies, queries and headers, listings contain no control characters, and a record is
+// one line. That holds for callbacks in the log, in quarantine, in the DLQ, and for held messages.
 func operatorsTerminal(t *testing.T, s *stand) {
 	const source = "terminal"
 	hostile := strings.Join(escapes, "x") + row
@@ -43,7 +42,7 @@ func operatorsTerminal(t *testing.T, s *stand) {
 			"event_type": "request_sent", "request": id, "id": fmt.Sprintf("e%d-%s", n, hostile), "created_time": stamp(today), "description": hostile, hostile: hostile,
 		}))
 	}
-	// A signer whose text is held, because his number is in none of the sources' countries.
+	// A signer whose text is held, because the number is in none of the sources' countries.
 	s.world.respondJSON("/v1.1/requests/terminal-held", clickwrapRequest("T"+hostile, signer{ID: "p" + hostile, First: "F" + hostile, Last: "L" + hostile, Mobile: "+18765551234", SigningURL: "https://sign.provider.example/x"}))
 	s.world.response("/v1.1/requests/terminal-lost", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.WriteHeader(http.StatusBadRequest)
@@ -55,7 +54,7 @@ func operatorsTerminal(t *testing.T, s *stand) {
 	s.accepts(t, "one whose id is not requested", sent(3, id))
 	s.accepts(t, "one of another type, and a person", clickwrap(source, marshal(map[string]any{"event_type": "activity_" + hostile, "request": id, "signer_id": "p" + hostile, "id": "e4"})))
 
-	agent := strings.Map(func(r rune) rune { // HTTP allows no others in a header
+	agent := strings.Map(func(r rune) rune { // HTTP allows no other characters in a header
 		if r < ' ' || r == 0x7f {
 			return -1
 		}
@@ -109,7 +108,7 @@ func operatorsTerminal(t *testing.T, s *stand) {
 	}
 }
 
-// lines are the lines of a listing that begin with a number.
+// lines matches the lines of a listing that begin with a number.
 var lines = regexp.MustCompile(`^(\d+ [^\n]*\n)+$`)
 
 // oneLineEach requires that a command prints this number of lines.
@@ -120,7 +119,7 @@ func (s *stand) oneLineEach(t *testing.T, records int, args ...string) {
 	}
 }
 
-// shownSafely requires that a command's output has no control character, and no line that a stranger begins.
+// shownSafely requires that a command's output has no control character, and no line that begins with a stranger's text.
 func (s *stand) shownSafely(t *testing.T, args ...string) string {
 	t.Helper()
 	output, err := s.Command(t, args...)

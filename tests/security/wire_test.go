@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// speak sends bytes on a new connection, and returns the statuses of all responses until the server closes it. We close a connection that
-// the server keeps, and report it.
-func speak(t *testing.T, s *stand, text string) (statuses []int, kept bool) {
+// sendRaw sends bytes on a new connection, and returns the statuses of all responses until the server closes it. If the server keeps the connection, it closes it and reports that.
+func sendRaw(t *testing.T, s *stand, text string) (statuses []int, kept bool) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.IngestURL, "http://"))
 	if err != nil {
@@ -44,7 +43,7 @@ func speak(t *testing.T, s *stand, text string) (statuses []int, kept bool) {
 	}
 }
 
-// wired is an authentic request in the wire format; headers replace the one with its length.
+// wired returns an authentic request in the wire format; headers replace the header with its length.
 func wired(document string, headers ...string) string {
 	body := clickwrapSent(document)
 	if headers == nil {
@@ -60,8 +59,8 @@ func head(headers ...string) string {
 
 func inChunks(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
 
-// If two servers in a row may disagree about the end of a request, we close the connection: the following bytes, which would be read as the
-// next caller's request, are not read.
+// If a proxy and our server may disagree about the end of a request, our server closes the connection and does not read the following
+// bytes. Otherwise it would read them as the next caller's request.
 func smuggledRequests(t *testing.T, s *stand) {
 	smuggled := wired("smuggled")
 	body := clickwrapSent("carrier")
@@ -108,20 +107,20 @@ func smuggledRequests(t *testing.T, s *stand) {
 		"headers beyond the limit":            head("X: "+strings.Repeat("x", 64<<10), fmt.Sprintf("Content-Length: %d", length)) + body + smuggled,
 		"a request without a protocol":        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + smuggled,
 	} {
-		if statuses, kept := speak(t, s, text); len(statuses) > 1 || kept {
+		if statuses, kept := sendRaw(t, s, text); len(statuses) > 1 || kept {
 			t.Errorf("%s: statuses %v, connection kept: %v", name, statuses, kept)
 		}
 	}
 	if n := s.stored(t, "signing.v1.*.*.*.*.smuggled"); n != 0 {
 		t.Errorf("the log holds the smuggled request %d times", n)
 	}
-	// Valid requests on one connection all get a response, and so does one in chunks.
+	// Valid requests on one connection all get a response, and so does a request in chunks.
 	last := clickwrapSent("wire-2")
 	pipelined := wired("wire-1") + head("Connection: close", fmt.Sprintf("Content-Length: %d", len(last))) + last
-	if statuses, _ := speak(t, s, pipelined); !slices.Equal(statuses, []int{202, 202}) {
+	if statuses, _ := sendRaw(t, s, pipelined); !slices.Equal(statuses, []int{202, 202}) {
 		t.Errorf("two requests on one connection: %v", statuses)
 	}
-	if statuses, _ := speak(t, s, head("Transfer-Encoding: chunked")+inChunks(clickwrapSent("wire-3"))); !slices.Equal(statuses, []int{202}) {
+	if statuses, _ := sendRaw(t, s, head("Transfer-Encoding: chunked")+inChunks(clickwrapSent("wire-3"))); !slices.Equal(statuses, []int{202}) {
 		t.Errorf("a request in chunks: %v", statuses)
 	}
 	if n := s.stored(t, "signing.v1.wire.clickwrap.document.sent.*"); n < 3 {

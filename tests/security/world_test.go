@@ -13,8 +13,8 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// world is every server that Signrelay calls: the providers' REST APIs at one address, Vonage, and a mail server. Its responses are the
-// attack, and it records requests and messages to measure the effect.
+// world replaces every server that Signrelay calls: the providers' REST APIs at one address, Vonage, and a mail server. Its responses
+// are the attack. It records requests and messages to measure the effect.
 type world struct {
 	URL    string
 	canary *canary
@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// canary is a server that must not get any request.
+// canary is a server that must not get a request.
 type canary struct {
 	URL, Host string
 	mutex     sync.Mutex
@@ -78,7 +78,7 @@ func newCanary(t *testing.T) *canary {
 	return c
 }
 
-// silent requires that the canary has not got any request.
+// silent requires that the canary has got no request.
 func (c *canary) silent(t *testing.T) {
 	t.Helper()
 	c.mutex.Lock()

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// A new command of the page needs an entry here or in tests/kafka.
+// Each command of the page has an entry here or in tests/kafka.
 func TestEveryCommandOfThePageRuns(t *testing.T) {
 	t.Parallel()
 	run := 0
@@ -167,7 +167,7 @@ func TestSignrelayCommands(t *testing.T) {
 	}
 }
 
-// The contract is generated as the page describes, and has what the examples read. The tests have installed the packages from the same
+// The page's commands generate the contract, and it has the fields that the examples read. The tests have installed the packages from the same
 // file.
 func TestPythonReadsTheContract(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ var (
 	comment = regexp.MustCompile(`\s{2,}#.*$`)
 )
 
-// Blocks are the page's blocks of a language, in order.
+// Blocks returns the page's blocks of a language, in order.
 func Blocks(t *testing.T, language string) (blocks []string) {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "subscribe.md"))
@@ -31,7 +31,7 @@ func Blocks(t *testing.T, language string) (blocks []string) {
 	return blocks
 }
 
-// Commands are the page's command lines for a tool, without their comments.
+// Commands returns the page's command lines for a tool, without their comments.
 func Commands(t *testing.T, tool string) (commands []string) {
 	t.Helper()
 	for _, b := range Blocks(t, "sh") {

@@ -24,7 +24,7 @@ type Shell struct {
 	env []string
 }
 
-// NewShell makes one; env are the variables that the page exports.
+// NewShell makes a Shell; env has the variables that the page exports.
 func NewShell(t *testing.T, env ...string) *Shell {
 	t.Helper()
 	dir := t.TempDir()
@@ -55,7 +55,7 @@ func (s *Shell) WithTool(name, path string) {
 func (s *Shell) WithPython() {
 	s.t.Helper()
 	python, _ := examples.Python(s.t)
-	// Through a link, a virtual environment's Python does not find its packages.
+	// A virtual environment's Python does not find its packages if it is started through a link.
 	script := "#!/bin/sh\nexec '" + python + "' \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(s.dir, "bin", "python"), []byte(script), 0o700); err != nil {
 		s.t.Fatal(err)
@@ -74,8 +74,7 @@ func (s *Shell) Run(command string) string {
 	return output.String()
 }
 
-// Follow runs a command that does not end by itself until it has printed all wanted texts, and returns its output. Meanwhile it calls a
-// function repeatedly.
+// Follow runs a command that does not end by itself, stops it when it has printed all expected texts, and returns its output. Meanwhile it calls a function repeatedly.
 func (s *Shell) Follow(command string, wanted []string, meanwhile func()) string {
 	s.t.Helper()
 	cmd := s.command(command)

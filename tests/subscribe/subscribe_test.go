@@ -21,7 +21,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The page shows the lines between the marks below.
+// docs/subscribe.md shows the lines between the marks below.
 
 func fromATime(ctx context.Context, js jetstream.JetStream, since time.Time) (jetstream.Consumer, error) {
 	// page: from a time
@@ -73,13 +73,13 @@ func TestEverySnippetOfThePageRuns(t *testing.T) {
 			if !slices.ContainsFunc(sources, func(source string) bool {
 				return strings.Contains(source, "\n"+block) || strings.Contains(source, indented)
 			}) {
-				t.Errorf("in no program that a test runs:\n%s", block)
+				t.Errorf("no program that a test runs contains this snippet:\n%s", block)
 			}
 		}
 	}
 }
 
-// setup is a log of ten events, of two documents in turn; every second one is a signature. It also returns the time of the sixth.
+// setup returns a log of ten events, of two documents in turn; every second event is a signature. It also returns the time of the sixth.
 func setup(t *testing.T) (jetstream.JetStream, time.Time) {
 	t.Helper()
 	_, js := realtest.NATS(t).Connect()

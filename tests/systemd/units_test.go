@@ -22,7 +22,7 @@ import (
 
 const (
 	installed = "/usr/local/lib/signrelay/" // the folder of the programs in the units
-	drain     = 27                          // the longest time in seconds that a service takes to end: 25 to finish its work, 2 for its last traces
+	drain     = 27                          // the maximum time in seconds for a service to end: 25 to finish its work, 2 for its last traces
 )
 
 func folder() string { return filepath.Join(testenv.Root(), "deployments", "systemd") }
@@ -54,7 +54,7 @@ func (u unit) last(key string) string {
 	return ""
 }
 
-// units are all services' units by service, and the job "provision".
+// units returns all services' units by service, and the job "provision".
 func units(t *testing.T) map[string]unit {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder(), "signrelay-*.service"))
@@ -113,7 +113,7 @@ func TestEveryServiceHasAUnit(t *testing.T) {
 	}
 }
 
-// Each program reads its variables, settings and secrets as the unit passes them, and accepts them.
+// Each program reads its variables, settings and secrets from the unit, and accepts them.
 func TestProgramsAcceptTheirUnits(t *testing.T) {
 	t.Parallel()
 	const parts = `
@@ -195,7 +195,7 @@ sources: [{name: acme, provider: clickwrap, sender_name: Acme Legal, webhook: {s
 	}
 }
 
-// The restrictions of every unit, and how it ends.
+// Every unit has the restrictions, and enough time to end.
 func TestEachUnitIsConfined(t *testing.T) {
 	t.Parallel()
 	for name, u := range units(t) {

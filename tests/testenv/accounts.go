@@ -10,14 +10,14 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// WithAccounts is Infrastructure with the NATS server of deployments/nats, which has accounts. Each user's password is PasswordOf. The
+// WithAccounts starts Infrastructure with the NATS server of deployments/nats, which has accounts. Each user's password is PasswordOf. The
 // environment's own connection and its commands use the operator's user.
 func WithAccounts(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	return WithAccountsFrom(t, settings, filepath.Join(Root(), "deployments", "nats"))
 }
 
-// WithAccountsFrom is WithAccounts with the test's own files instead of deployments/nats.
+// WithAccountsFrom does the same with the test's own files instead of deployments/nats.
 func WithAccountsFrom(t testing.TB, settings func(*Env) string, files string) *Env {
 	t.Helper()
 	e := withAccounts(t)
@@ -26,7 +26,7 @@ func WithAccountsFrom(t testing.TB, settings func(*Env) string, files string) *E
 	return e
 }
 
-// ClusterWithAccounts is Cluster with the accounts of deployments/nats.
+// ClusterWithAccounts starts Cluster with the accounts of deployments/nats.
 func ClusterWithAccounts(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	return cluster(t, withAccounts(t), settings, node{deployed: filepath.Join(Root(), "deployments", "nats", "cluster.conf"), env: passwords()})
@@ -40,7 +40,7 @@ func withAccounts(t testing.TB) *Env {
 	return e
 }
 
-// passwords is the environment of a NATS server with accounts: the passwords of the services and of two teams.
+// passwords returns the environment of a NATS server with accounts: the passwords of the services and of two teams.
 func passwords() []string {
 	users := []string{"sys", "route", flow.Operator, "billing", "audit"}
 	for _, u := range flow.Users() {
@@ -53,7 +53,7 @@ func passwords() []string {
 	return env
 }
 
-// PasswordOf is a user's password in an environment with accounts.
+// PasswordOf returns a user's password in an environment with accounts.
 func PasswordOf(user string) string { return "password-of-" + user }
 
 // CopyLog creates a team's copy of the log, as docs/operate.md describes.
@@ -64,7 +64,7 @@ func (e *Env) CopyLog(t testing.TB, team string) {
 	}
 }
 
-// NATSUser is the environment of a program that connects as this user.
+// NATSUser returns the environment of a program that connects as this user.
 func NATSUser(user string) []string {
 	return []string{"SIGNRELAY_NATS_USER=" + user, "SIGNRELAY_NATS_PASSWORD=" + PasswordOf(user)}
 }
@@ -72,7 +72,7 @@ func NATSUser(user string) []string {
 // MasterKey is the master key of every environment with one process per service.
 const MasterKey = "master-key-of-the-tests-0123456789"
 
-// RedisUsers are the users of deployments/redis, as lines of redis.conf. Each user's password is PasswordOf.
+// RedisUsers returns the users of deployments/redis, as lines of redis.conf. PasswordOf returns each user's password.
 func RedisUsers() string {
 	return os.Expand(flow.RedisFiles()["users.conf"], func(variable string) string {
 		for _, u := range flow.RedisUsers() {
@@ -84,7 +84,7 @@ func RedisUsers() string {
 	})
 }
 
-// RedisUser is the environment of a program that connects to Redis as this user.
+// RedisUser returns the environment of a program that connects to Redis as this user.
 func RedisUser(user string) []string {
 	return []string{"SIGNRELAY_REDIS_USERNAME=" + user, "SIGNRELAY_REDIS_PASSWORD=" + PasswordOf(user)}
 }

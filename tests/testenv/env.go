@@ -85,7 +85,7 @@ func Infrastructure(t testing.TB, settings func(*Env) string) *Env {
 	return e
 }
 
-// LazySync is Infrastructure with a NATS server that syncs to the disk every two minutes, to fill a long log in a short time.
+// LazySync starts Infrastructure with a NATS server that syncs to the disk every two minutes, to fill a long log in a short time.
 func LazySync(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	e := newEnv(t)
@@ -95,10 +95,10 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 	return e
 }
 
-// Services are the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
+// Services lists the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
 var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender"}
 
-// Replicated is Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
+// Replicated starts Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
 // behind a load balancer; here the second one has its own, which no client calls.
 func Replicated(t testing.TB) *Env {
 	t.Helper()
@@ -149,7 +149,7 @@ func (e *Env) StartService(t testing.TB, service, name string, env ...string) *P
 	return e.service(t, service, name, env).Start()
 }
 
-// LaunchService is StartService without waiting until the process is ready.
+// LaunchService starts a service without waiting until the process is ready.
 func (e *Env) LaunchService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
 	return e.service(t, service, name, env).Launch()
@@ -192,7 +192,7 @@ func newEnv(t testing.TB) *Env {
 	return e
 }
 
-// SandboxSettings is a settings file as an operator writes it, with the sandbox in place of the outside parties.
+// SandboxSettings returns a settings file with the sandbox in place of the outside parties.
 func SandboxSettings(e *Env) string {
 	links := e.Address("SIGNRELAY_LINKS_ADDR")
 	smtpHost, smtpPort, _ := strings.Cut(e.Address("SIGNRELAY_SMTP_ADDR"), ":")
@@ -214,7 +214,7 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, 
 `, e.SandboxURL, smtpHost, smtpPort, links, e.Address("SIGNRELAY_RECEIPTS_ADDR"), strings.TrimPrefix(e.SandboxURL, "http://"))
 }
 
-// Address is the value of a variable SIGNRELAY_…_ADDR.
+// Address returns the value of a variable SIGNRELAY_…_ADDR.
 func (e *Env) Address(name string) string {
 	for _, variable := range e.env {
 		if value, found := strings.CutPrefix(variable, name+"="); found {
@@ -230,7 +230,7 @@ func (e *Env) Command(t testing.TB, args ...string) (string, error) {
 	return e.CommandWith(t, nil, args...)
 }
 
-// CommandWith is Command with more variables.
+// CommandWith runs Command with more variables.
 func (e *Env) CommandWith(t testing.TB, env []string, args ...string) (string, error) {
 	t.Helper()
 	program := Program(t, "signrelay") // which may be built first
@@ -299,11 +299,11 @@ func (e *Env) ClearMessages(t testing.TB) {
 	}
 }
 
-// InjectFault orders a fault from the sandbox, in the format of POST /api/faults.
+// InjectFault sets a fault in the sandbox, in the format of POST /api/faults.
 func (e *Env) InjectFault(t testing.TB, order string) {
 	t.Helper()
 	if status, response := e.do(t, http.MethodPost, e.SandboxURL+"/api/faults", order); status/100 != 2 {
-		t.Fatalf("order the fault %s: %d %s", order, status, response)
+		t.Fatalf("set the fault %s: %d %s", order, status, response)
 	}
 }
 
@@ -346,7 +346,7 @@ func (e *Env) Callback(t testing.TB, method, path string, query url.Values, head
 	return status, response
 }
 
-// CallbackWithHeader is Callback and also returns the header of the response.
+// CallbackWithHeader does the same as Callback and also returns the header of the response.
 func (e *Env) CallbackWithHeader(
 	t testing.TB, method, path string, query url.Values, header http.Header, body []byte,
 ) (int, map[string]any, http.Header) {
@@ -374,14 +374,14 @@ func (e *Env) CallbackWithHeader(
 	return resp.StatusCode, response, resp.Header
 }
 
-// Ready is the status of a process's /readyz.
+// Ready returns the status of a process's /readyz.
 func (e *Env) Ready(t testing.TB, process string) int {
 	t.Helper()
 	status, _ := e.do(t, http.MethodGet, e.Processes[process].ready, "")
 	return status
 }
 
-// JetStream is the log of the environment, on the test's own connection.
+// JetStream returns the environment's JetStream, on the test's own connection.
 func (e *Env) JetStream(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	e.connecting.Lock()
@@ -413,7 +413,7 @@ func (e *Env) connect(t testing.TB) jetstream.JetStream {
 	return js
 }
 
-// password is the password of the standalone's NATS server.
+// password returns the password of the standalone's NATS server.
 func (e *Env) password(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(e.DataDir, "nats.password"))
@@ -423,7 +423,7 @@ func (e *Env) password(t testing.TB) string {
 	return strings.TrimSpace(string(text))
 }
 
-// Subscriber is the environment with which the programs of examples/ find the server.
+// Subscriber returns the environment with which the programs of examples/ find the server.
 func (e *Env) Subscriber(t testing.TB) []string {
 	t.Helper()
 	env := []string{"NATS_URL=" + e.NATSURL}

@@ -29,7 +29,7 @@ type node struct {
 	env      []string
 }
 
-// startNATS runs the real server as a process, with the differences that special names.
+// startNATS runs the real server as a process, with the different settings in special.
 func (e *Env) startNATS(t testing.TB, special node) {
 	t.Helper()
 	e.node = special
@@ -50,10 +50,10 @@ func (e *Env) RestartNATS(t testing.TB, room string) {
 	e.Processes["nats"].Start()
 }
 
-// NATSMonitor is the monitoring address of a single server.
+// NATSMonitor returns the monitoring address of a single server.
 func (e *Env) NATSMonitor() string { return "http://" + e.node.monitor }
 
-// Cluster is Infrastructure with a cluster of three NATS servers. Its streams have three replicas.
+// Cluster starts Infrastructure with a cluster of three NATS servers. Its streams have three replicas.
 func Cluster(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	return cluster(t, newEnv(t), settings, node{})

@@ -115,16 +115,16 @@ func (p *Process) Stop() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Ended is closed when the program has ended for any reason.
+// Ended returns a channel that is closed when the program has ended for any reason.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// PID is the process id.
+// PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// AdminURL is the URL of the admin listener.
+// AdminURL returns the URL of the admin listener.
 func (p *Process) AdminURL() string { return strings.TrimSuffix(p.ready, "/readyz") }
 
-// Output is the output so far.
+// Output returns the output so far.
 func (p *Process) Output() string { return p.output.String() }
 
 type lockedBuffer struct {

@@ -17,8 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// programs builds each program once per test run, without the race detector: these tests are about processes, and the packages' own tests
-// run with it.
+// programs builds each program once per test run, without the race detector: the packages' own tests run with it.
 type programs struct {
 	dir   string // for variants, which only one package needs
 	mutex sync.Mutex
@@ -46,8 +45,8 @@ func Cleanup() {
 // go build does not link a program that is up to date.
 func shared() string { return filepath.Join(Root(), "bin", "tests") }
 
-// Root is the repository's folder. Go's cache of test results does not know the files outside the module tests; it knows the variables that
-// a test reads, and the Makefile sets this one to a checksum of all files.
+// Root returns the repository's folder. Go's test cache does not track files outside the module tests, but it tracks the variables that a
+// test reads. The Makefile sets this one to a checksum of all files.
 func Root() string {
 	_ = os.Getenv("SIGNRELAY_TEST_FILES")
 	_, file, _, _ := runtime.Caller(0)

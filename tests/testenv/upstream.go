@@ -16,12 +16,12 @@ import (
 type SlowUpstream struct {
 	URL         string
 	Mail        bool     // whether signers also get e-mail; set it before the first callback
-	Asked, Sent Register // the documents that the provider was asked for, and those that a text was sent about
+	Asked, Sent Register // the documents that were requested from the provider, and those about which a text was sent
 
 	after time.Duration
 }
 
-// NewSlowUpstream starts one with this delay.
+// NewSlowUpstream starts a SlowUpstream with this delay.
 func NewSlowUpstream(t testing.TB, after time.Duration) *SlowUpstream {
 	t.Helper()
 	f := &SlowUpstream{after: after}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// CPU is the processor time that a process has used; Linux only. For other processes the kernel reports hundredths of a second; for this
+// CPU returns the processor time that a process has used; Linux only. For other processes the kernel reports hundredths of a second; for this
 // one the exact time.
 func CPU(t testing.TB, pid int) time.Duration {
 	t.Helper()
@@ -34,7 +34,7 @@ func CPU(t testing.TB, pid int) time.Duration {
 	return time.Duration(user+system) * time.Second / ticks
 }
 
-// Memory is the resident memory of a process in bytes; Linux only.
+// Memory returns the resident memory of a process in bytes; Linux only.
 func Memory(t testing.TB, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -55,7 +55,7 @@ func run(ctx context.Context) error {
 		GroupID: setting("KAFKA_GROUP", "billing"),
 		Dialer:  dialer,
 
-		SessionTimeout:        10 * time.Second, // then a killed replica's partitions go to the others
+		SessionTimeout:        10 * time.Second, // after this time the other replicas get a killed replica's partitions
 		WatchPartitionChanges: true,             // read partitions that are added later
 		// Without a logger, the reader retries silently, also after a refused password.
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) { log.Printf("Kafka: "+format, args...) }),
@@ -63,7 +63,7 @@ func run(ctx context.Context) error {
 }
 
 // awaitTopic waits until the topic exists. A reader that joins its group while the topic is being created may get no partition, and the
-// library then never looks again.
+// library does not look again.
 func awaitTopic(ctx context.Context, d *kafka.Dialer, brokers []string, topic string) {
 	for try := 0; ctx.Err() == nil; try++ {
 		_, err := d.LookupPartitions(ctx, "tcp", brokers[try%len(brokers)], topic)
@@ -97,7 +97,7 @@ func subscribe(ctx context.Context, cfg kafka.ReaderConfig, handle func(id strin
 				return err
 			}
 			if err := handle(header(m, "ce_id"), e); err != nil {
-				return err // not committed: it comes again after a restart
+				return err // not committed: the broker delivers it again after a restart
 			}
 		}
 		if err := r.CommitMessages(context.WithoutCancel(ctx), m); err != nil { // after the work, not before
@@ -129,7 +129,7 @@ func decode(m kafka.Message) (*signingv1.SigningEvent, error) {
 func work(id string, e *signingv1.SigningEvent) error {
 	when := e.GetOccurredAt()
 	if when == nil {
-		when = e.GetReceivedAt() // the provider gave no time
+		when = e.GetReceivedAt() // the provider sent no time
 	}
 	_, err := fmt.Printf("%s %s %s/%s document=%s recipient=%s %q\n", when.AsTime().Format(time.RFC3339), id,
 		e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetDocument().GetTitle())

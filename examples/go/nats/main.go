@@ -81,8 +81,8 @@ func connect(ctx context.Context) *nats.Conn {
 	return nil
 }
 
-// subscribe passes every signature to handle until ctx ends, and then those that were already fetched. If handle fails, or an ack is
-// lost, the signature comes again.
+// subscribe passes every signature to handle until ctx ends, and then the signatures that were already fetched. If handle fails, or an ack
+// is lost, the server delivers the signature again.
 func subscribe(ctx context.Context, js jetstream.JetStream, durable string, handle func(id string, e *signingv1.SigningEvent) error) error {
 	// page: work
 	consumer, err := js.CreateOrUpdateConsumer(ctx, "SIGNING", jetstream.ConsumerConfig{
@@ -124,7 +124,7 @@ func subscribe(ctx context.Context, js jetstream.JetStream, durable string, hand
 func work(id string, e *signingv1.SigningEvent) error {
 	when := e.GetOccurredAt()
 	if when == nil {
-		when = e.GetReceivedAt() // the provider gave no time
+		when = e.GetReceivedAt() // the provider sent no time
 	}
 	_, err := fmt.Printf("%s %s %s/%s document=%s recipient=%s %q\n", when.AsTime().Format(time.RFC3339), id,
 		e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetDocument().GetTitle())

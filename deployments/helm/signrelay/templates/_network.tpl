@@ -1,4 +1,4 @@
-{{/* The ports in a comma-separated list of host:port or URLs, or the usual port where one has none; as YAML under the key ports. */}}
+{{/* The ports of a comma-separated list of host:port or URLs, as YAML under the key ports. An entry without a port has the default port. */}}
 {{- define "signrelay.ports" -}}
 {{- $usual := .usual -}}
 {{- $ports := list -}}
@@ -8,7 +8,7 @@
 {{- toYaml (dict "ports" ($ports | uniq)) -}}
 {{- end -}}
 
-{{/* The destinations of a service: DNS, the parties that it calls, and the sandbox where it replaces them. */}}
+{{/* The destinations of a service: DNS, the parties that it calls, and the sandbox if it replaces them. */}}
 {{- define "signrelay.egress" -}}
 {{- $policy := .root.Values.networkPolicy -}}
 {{- $config := .root.Values.config -}}

@@ -63,8 +63,8 @@ volumes:
   {{- end }}
 {{- end -}}
 
-{{/* 90% of a memory limit, in bytes, for GOMEMLIMIT: near it the garbage collector works harder. The rest is for what Go's heap is
-not: stacks, threads, the program itself. The Downward API can give the limit, but not a part of it. */}}
+{{/* 90% of a memory limit, in bytes, for GOMEMLIMIT: near it the garbage collector works harder. The rest is for memory outside Go's
+heap: stacks, threads, the program itself. The Downward API provides only the whole limit, not a part of it. */}}
 {{- define "signrelay.memory" -}}
 {{- if kindIs "string" . -}}
 {{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}

@@ -22,7 +22,7 @@
 {{- toYaml $own -}}
 {{- end -}}
 
-{{/* The pods that are not services: provision, doctor, kafka-refill. `values` is the key of its values, if it is not its name. */}}
+{{/* The pods that are not services: provision, doctor, kafka-refill. `values` is the key of a pod's values, if it differs from the pod's name. */}}
 {{- define "signrelay.hook" -}}
 {{- $rows := .root.Files.Get "files/services.yaml" | fromYaml -}}
 {{- $values := get .root.Values (.values | default .name) -}}

@@ -71,7 +71,7 @@ SIGNRELAY_{{ . | replace "." "_" | replace "-" "_" | upper }}
 {{- end -}}
 {{- end -}}
 
-{{/* The mistakes in the values that their schema cannot express. */}}
+{{/* Reports mistakes in the values that the schema cannot express. */}}
 {{- define "signrelay.check" -}}
 {{- $wrong := list -}}
 {{- $services := include "signrelay.services" . | fromYaml -}}

@@ -30,13 +30,13 @@ type Kind int32
 const (
 	// Not set; no notification has it.
 	Kind_KIND_UNSPECIFIED Kind = 0
-	// Please review and sign.
+	// Asks the person to review and sign the document.
 	Kind_KIND_INVITATION Kind = 1
 	// A person signed, and signatures are still missing.
 	Kind_KIND_PROGRESS Kind = 2
 	// Everybody signed.
 	Kind_KIND_COMPLETED Kind = 3
-	// Still not signed.
+	// Reminds a person who has not signed.
 	Kind_KIND_REMINDER Kind = 4
 	// A person declined.
 	Kind_KIND_DECLINED Kind = 5
@@ -154,7 +154,7 @@ func (Channel) EnumDescriptor() ([]byte, []int) {
 	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{1}
 }
 
-// Purpose is the purpose of a link.
+// Purpose is the reason for which a person opens a link.
 type Link_Purpose int32
 
 const (
@@ -213,8 +213,8 @@ func (Link_Purpose) EnumDescriptor() ([]byte, []int) {
 // logs or metrics).
 type Notification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id, derived from the event, the kind, the person and the channel. Making the same message twice yields the same
-	// id, and the senders send it once.
+	// The id, derived from the event, the kind, the person and the channel. If the same message is made twice, both have the
+	// same id, and the senders send it once.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The id of the signing event that caused it.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
@@ -250,7 +250,8 @@ type Notification struct {
 	// The subject on which the log holds the signing event that caused it. A sender looks the event up there, and does not send
 	// a message whose event the log does not hold. Unset in messages of versions without this field.
 	EventSubject string `protobuf:"bytes,17,opt,name=event_subject,json=eventSubject,proto3" json:"event_subject,omitempty"`
-	// When the log stored that event, by the broker's clock; the sender searches from this time on. Set and unset with event_subject.
+	// When the log stored that event, by the broker's clock; the sender searches from this time on. Set if event_subject is
+	// set.
 	EventStoredAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=event_stored_at,json=eventStoredAt,proto3" json:"event_stored_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -525,8 +526,8 @@ func (x *Person) GetSharedPlace() uint32 {
 // Link is the address in a message.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its address at the provider. A secret. Empty if the provider's addresses expire: then the short link stands for the
-	// person's access to the document, and the provider is asked when it is opened.
+	// Its address at the provider. A secret. Empty if the provider's addresses expire: then the short link represents the
+	// person's access to the document, and the shortener asks the provider when it is opened.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Its purpose.
 	Purpose Link_Purpose `protobuf:"varint,2,opt,name=purpose,proto3,enum=signrelay.notify.v1.Link_Purpose" json:"purpose,omitempty"`

@@ -30,7 +30,7 @@ type Verification int32
 const (
 	// Not set; no event has it.
 	Verification_VERIFICATION_UNSPECIFIED Verification = 0
-	// Not at all: the source's settings allow it.
+	// It was not authenticated; the source's settings allow that.
 	Verification_VERIFICATION_NONE Verification = 1
 	// A shared token came with the callback (a header or the URL). It authenticates the sender, not each byte.
 	Verification_VERIFICATION_TOKEN Verification = 2
@@ -38,7 +38,7 @@ const (
 	Verification_VERIFICATION_HMAC Verification = 3
 	// An RSA signature over the body's bytes.
 	Verification_VERIFICATION_RSA Verification = 4
-	// An unauthenticated hint that the provider's REST API confirmed.
+	// An unauthenticated report that the provider's REST API confirmed.
 	Verification_VERIFICATION_CONFIRMED Verification = 5
 	// Signrelay itself made the event.
 	Verification_VERIFICATION_INTERNAL Verification = 6
@@ -113,15 +113,15 @@ type SigningEvent struct {
 	ProviderType string `protobuf:"bytes,5,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
 	// The provider's own id of this callback or event; empty if it has none (esign-v1).
 	ProviderEventId string `protobuf:"bytes,6,opt,name=provider_event_id,json=providerEventId,proto3" json:"provider_event_id,omitempty"`
-	// When it happened, by the event's own time. Unset only if the provider sent no readable time: then received_at is the
-	// best approximation.
+	// When it happened, as the provider reported it. Unset only if the provider sent no readable time: then received_at is
+	// the best approximation.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// When the callback reached Signrelay, by Signrelay's clock.
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
 	// How the callback was authenticated.
 	Verification Verification `protobuf:"varint,9,opt,name=verification,proto3,enum=signrelay.signing.v1.Verification" json:"verification,omitempty"`
-	// The document of the event. Unset if the event concerns none (a test, a published version) or if the provider does not
-	// name it (an esign-v1 signer).
+	// The document of the event. Unset if the event concerns no document (a test, a published version) or if the provider
+	// does not name it (an esign-v1 signer).
 	Document *Document `protobuf:"bytes,10,opt,name=document,proto3" json:"document,omitempty"`
 	// The person who acted or is concerned. Unset if there is none or the provider does not name the person.
 	Recipient *Recipient `protobuf:"bytes,11,opt,name=recipient,proto3" json:"recipient,omitempty"`
@@ -527,7 +527,7 @@ type Link struct {
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The address. It is a secret.
 	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	// When it expires; unset if it does not or the provider does not say.
+	// When it expires; unset if it does not expire, or if the provider does not report the time.
 	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -598,14 +598,14 @@ type Notice struct {
 	// The number of parts in which it was sent (SMS segments); 1 for an e-mail.
 	Parts uint32 `protobuf:"varint,5,opt,name=parts,proto3" json:"parts,omitempty"`
 	// True if the message was sent again after an attempt with an unknown outcome, so that the person may have got it twice.
-	// A notification.sent with this mark has an id of its own, different from that of the first.
+	// A notification.sent with this mark has another id than the first one.
 	PossibleDuplicate bool `protobuf:"varint,6,opt,name=possible_duplicate,json=possibleDuplicate,proto3" json:"possible_duplicate,omitempty"`
 	// The reason, if the type is notification.failed, notification.deferred or notification.suppressed. Never personal.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The id of the signing event that caused the message.
 	EventId string `protobuf:"bytes,8,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Whose fault it is that the message was not sent or did not arrive, if the type is notification.failed or
-	// notification.deferred: "recipient", "operator", "provider" (the SMS vendor or a mail server) or "ours".
+	// The party at fault, if the message was not sent or did not arrive (type notification.failed or notification.deferred):
+	// "recipient", "operator", "provider" (the SMS vendor or a mail server) or "ours".
 	Fault         string `protobuf:"bytes,9,opt,name=fault,proto3" json:"fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
