@@ -60,7 +60,7 @@ func TestOutcomes(t *testing.T) {
 		output  string
 		modules map[string]string
 		change  func(*check)
-		output  string // part of what is printed
+		output  string // part of the output
 		fails   string // part of the error; empty: exit status 0
 	}{
 		"only accepted vulnerabilities": {jwt, standard, nil, "no other known vulnerability is reached, with go1.27.3 (database of 2026-11-05)", ""},
