@@ -60,7 +60,7 @@ func TestOutcomes(t *testing.T) {
 		output  string
 		modules map[string]string
 		change  func(*check)
-		output  string // part of the output
+		printed string // part of the output
 		fails   string // part of the error; empty: exit status 0
 	}{
 		"only accepted vulnerabilities": {jwt, standard, nil, "no other known vulnerability is reached, with go1.27.3 (database of 2026-11-05)", ""},
@@ -88,8 +88,8 @@ func TestOutcomes(t *testing.T) {
 			if (err == nil) != (row.fails == "") || err != nil && !strings.Contains(err.Error(), row.fails) {
 				t.Errorf("got %v, want %q", err, row.fails)
 			}
-			if !strings.Contains(out.String(), row.output) {
-				t.Errorf("the output is %q, want %q", out, row.output)
+			if !strings.Contains(out.String(), row.printed) {
+				t.Errorf("the output is %q, want %q", out, row.printed)
 			}
 		})
 	}
