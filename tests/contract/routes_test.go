@@ -5,7 +5,9 @@ import (
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"io/fs"
 	"maps"
 	"net"
@@ -24,7 +26,6 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/services/sections"
-	"github.com/signrelay/signrelay/services/standalone"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -150,29 +151,34 @@ func (v visitor) sample(provider, name string) (req *http.Request, path string) 
 // demo is a provider's source in the environment, with its private key if it has one.
 func (v visitor) demo(provider string) (config.Source, *rsa.PrivateKey) {
 	v.t.Helper()
-	cfg := config.Default(sections.All...)
-	cfg.DataDir = v.h.DataDir
-	cfg, err := standalone.WithDemo(cfg)
+	file := filepath.Join(v.t.TempDir(), "signrelay.yaml")
+	if err := os.WriteFile(file, []byte(testenv.SandboxSettings(v.h)), 0o600); err != nil {
+		v.t.Fatal(err)
+	}
+	cfg, _, err := config.Load(sections.All, []string{"--config", file}, nil) // its sources have the credentials of the demo's sources
 	if err != nil {
 		v.t.Fatal(err)
 	}
 	i := slices.IndexFunc(cfg.Sources, func(s config.Source) bool { return s.Provider == provider })
 	if i < 0 {
-		v.t.Fatalf("services/standalone/demo.go: WithDemo has no source of %s", provider)
+		v.t.Fatalf("tests/testenv/env.go: SandboxSettings has no source of %s", provider)
 	}
-	key, err := standalone.DemoKey(v.h.DataDir)
+	source := cfg.Sources[i]
+	data, err := os.ReadFile(filepath.Join(v.h.DataDir, "demo-esign-v1.pem"))
+	if err != nil { // only standalone creates one
+		return source, nil
+	}
+	block, certificate := pem.Decode(data)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(v.h.DataDir, "demo-esign-v1.pem")); err != nil { // only standalone creates one
-		for _, is := range cfg.Sources[i].Settings() {
-			if is.File && !is.Secret { // a certificate
-				cfg.Sources[i] = cfg.Sources[i].With(is.Key + "=")
-			}
+	for _, is := range source.Settings() {
+		if is.File && !is.Secret { // a certificate
+			source = source.With(is.Key + "=" + string(certificate))
 		}
-		key = nil
 	}
-	return cfg.Sources[i], key
+	return source, key
 }
 
 // samples returns a provider and a sample for each route and method of the packs. The samples of the first packs are named, because later

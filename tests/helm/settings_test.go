@@ -297,6 +297,11 @@ func secretsOf(m manifests, d declared) []string {
 			names[name] = true
 		}
 	}
+	for _, server := range []string{"nats", "redis"} { // the passwords of their users
+		if name, _ := part(part(m.values, server), "users")["secret"].(string); name != "" && slices.Contains(d.Reads, server) {
+			names[name] = true
+		}
+	}
 	return sorted(names)
 }
 

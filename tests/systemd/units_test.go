@@ -146,7 +146,7 @@ sources: [{name: acme, provider: clickwrap, sender_name: Acme Legal, webhook: {s
 			from[id] = true
 			switch id {
 			case "signrelay.yaml":
-				write(id, cmp.Or(settings[name], parts+sms+email+shortener)) // the second for a service of a later release
+				write(id, cmp.Or(settings[name], parts+shortener)) // the second for a service of a later release
 			case "sms.vonage.api_key":
 				write(id, "a1b2c3d4")
 			default:
