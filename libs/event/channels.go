@@ -20,7 +20,9 @@ type Channel struct {
 	Stage   string      // that sends its messages
 	Address AddressKind // the kind of address that it sends to
 	Blocks  []string    // the providers' reasons against it: then no message is sent on this channel, even if the person wants it
-	Suffix  string      // the last letter of a short link in its messages, which identifies the message whose link was opened
+	// Replaces is true if the channel replaces the wanted channels of a person who must not get messages on any of them.
+	Replaces bool
+	Suffix   string // the last letter of a short link in its messages, which identifies the message whose link was opened
 }
 
 // AddressKind is a kind of address. A person has at most one of each kind.
@@ -40,8 +42,8 @@ const (
 
 // Channels are all channels, in the order in which a person's messages are planned.
 var Channels = []Channel{
-	{Channel: SMS, Name: "sms", Stage: "sms-sender", Address: MobileNumber, Blocks: []string{OptedOut, Landline}, Suffix: "s"},
-	{Channel: Email, Name: "email", Stage: "email-sender", Address: EmailAddress, Blocks: []string{OptedOut}, Suffix: "e"},
+	{Channel: SMS, Name: "sms", Stage: "sms-sender", Address: MobileNumber, Blocks: []string{OptedOut, Landline}, Replaces: true, Suffix: "s"},
+	{Channel: Email, Name: "email", Stage: "email-sender", Address: EmailAddress, Blocks: []string{OptedOut}, Replaces: true, Suffix: "e"},
 }
 
 // ChannelOf returns a channel's row. For a channel without a row, such as one of a later release, it returns a row with only the name.

@@ -100,7 +100,7 @@ func (r destination) address() string {
 }
 
 // destinations returns a destination for each channel that a person wants. If the person must not get messages on any of the wanted
-// channels, the channels for which the person has an address replace them.
+// channels, the other channels that replace them (event.Channel.Replaces) and for which the person has an address do so.
 func (p *planner) destinations(who pack.Recipient) []destination {
 	var all []destination
 	wanted, blocked := 0, 0
@@ -112,7 +112,7 @@ func (p *planner) destinations(who pack.Recipient) []destination {
 			if isBlocked {
 				blocked++
 			}
-		case isBlocked || given(c.Address, who) == "":
+		case isBlocked || !c.Replaces || given(c.Address, who) == "":
 			continue
 		}
 		all = append(all, r)
