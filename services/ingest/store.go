@@ -180,9 +180,10 @@ const (
 // claim claims all items and reports whether the dedupe store was available. Without it every item is unsure: the log and the stream's duplicate
 // window decide.
 func (s *store) claim(ctx context.Context, owner string, items []item, judge func(dedupe.Claim) state) bool {
-	ids := make([]string, len(items))
+	ids, before := make([]string, len(items)), make([]bool, len(items))
 	for i := range items {
-		ids[i] = items[i].id
+		// Read before the claim too: the confirmation may end between the claim's response and the second reading.
+		ids[i], before[i] = items[i].id, s.unsettled.has(items[i].id)
 	}
 	now, memory := time.Now(), s.memory
 	if len(items) > batch {
@@ -208,7 +209,7 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 			items[i].state, items[i].confirmed = stored, true
 		case dedupe.Held:
 			items[i].state = held
-			if s.unsettled.has(items[i].id) { // we hold the claim, and the event is stored
+			if before[i] || s.unsettled.has(items[i].id) { // we hold the claim, and the event is stored
 				items[i].state = stored
 			}
 		}
