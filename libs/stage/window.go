@@ -179,8 +179,8 @@ func (w *orderedWork[In]) extendLeases(ctx context.Context, c jetstream.Consumer
 func (w *orderedWork[In]) nextWindow(ctx context.Context, c jetstream.Consumer, f *inFlight[In], before *window[In]) (*window[In], error) {
 	inputs, bytes, largest := f.size()
 	most := min(before.more, w.windowSize(), w.Stage.Workers-inputs)
-	if stopped := ctx.Err() != nil; stopped || most <= 0 || before.beyond {
-		return nil, nil //nolint:nilnil // there is no next window
+	if most <= 0 || before.beyond || ctx.Err() != nil {
+		return nil, nil //nolint:nilnil,nilerr // there is no next window, or the program ends
 	}
 	messages, err := pullKnown(context.WithoutCancel(ctx), c, most, bytes, largest)
 	if len(messages) == 0 {
