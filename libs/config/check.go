@@ -206,7 +206,8 @@ func (c *Checker) redis(r Redis) {
 	if r.URL == "" {
 		return
 	}
-	u, err := url.Parse(r.URL)
+	all, first := r.Addresses()
+	u, err := url.Parse(first)
 	switch {
 	case err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) || !port(u):
 		c.Mistake("redis.url", "want redis://user:password@host:port/db, or rediss:// for TLS")
@@ -216,11 +217,44 @@ func (c *Checker) redis(r Redis) {
 		c.Mistake("redis.tls", "a certificate or key is set: want rediss:// in redis.url, or nothing is encrypted")
 	case u.User != nil && (r.Username != "" || r.Password != ""):
 		c.Mistake("redis.password", "redis.url has a user or password in it too: keep one")
+	default:
+		c.redisAddresses(r, u, all)
 	}
 	if r.Username != "" && r.Password == "" {
 		c.Mistake("redis.password", "username is set: set the password too")
 	}
+	switch s := r.Sentinel; {
+	case s.Set() && r.Cluster:
+		c.Mistake("redis.cluster", "redis.sentinel.master is set too: keep one; a Redis Cluster has no Sentinels")
+	case !s.Set() && (s.Username != "" || s.Password != ""):
+		c.Mistake("redis.sentinel.master", "it is empty, and a user or password for Sentinels is set: set the name of the primary in sentinel.conf")
+	case s.Username != "" && s.Password == "":
+		c.Mistake("redis.sentinel.password", "username is set: set the password too")
+	}
 	c.TLS("redis.tls", r.TLS)
+}
+
+// redisAddresses checks the addresses in redis.url against the mode.
+func (c *Checker) redisAddresses(r Redis, u *url.URL, all []string) {
+	for i, a := range all {
+		address, err := url.Parse("redis://" + a)
+		switch {
+		case i > 0 && (err != nil || address.Hostname() == "" || address.User != nil || !port(address)):
+			c.Mistake("redis.url", "address %d of %d is not host:port; the user, the password and the database are written once, redis://user:password@host:port,host:port/db", i+1, len(all))
+			return
+		case slices.Contains(all[:i], a):
+			c.Mistake("redis.url", "address %d is there twice", i+1)
+			return
+		}
+	}
+	switch {
+	case u.Scheme == "unix" && r.Failover():
+		c.Mistake("redis.url", "unix:// is one server: remove redis.sentinel.master and redis.cluster, or want redis://host:port,host:port")
+	case len(all) > 1 && !r.Failover():
+		c.Mistake("redis.url", "%d addresses: set redis.sentinel.master if they are Sentinels, or redis.cluster: true if they are nodes of a cluster; keep one address for one server", len(all))
+	case r.Cluster && !slices.Contains([]string{"", "0"}, strings.TrimPrefix(u.Path, "/")):
+		c.Mistake("redis.url", "it names database %s, and a Redis Cluster has only database 0: remove it", strings.TrimPrefix(u.Path, "/"))
+	}
 }
 
 // longestDrain is longer than a load balancer needs to notice the shutdown. A supervisor must wait this long plus 20 s before it kills a process.

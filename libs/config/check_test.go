@@ -178,6 +178,42 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 			func(c *config.Config) { c.Redis.URL, c.Redis.Username = "redis://r", "u" },
 			[]string{`redis.password: username is set: set the password too`},
 		},
+		"several addresses of one Redis": {
+			func(c *config.Config) { c.Redis.URL = "redis://:hunter2@a:1,b:2" },
+			[]string{`redis.url: 2 addresses: set redis.sentinel.master if they are Sentinels, or redis.cluster: true if they are nodes of a cluster; keep one address for one server`},
+		},
+		"Sentinel and a cluster": {
+			func(c *config.Config) {
+				c.Redis.URL, c.Redis.Sentinel.Master, c.Redis.Cluster = "redis://a:1,b:2", "m", true
+			},
+			[]string{`redis.cluster: redis.sentinel.master is set too: keep one; a Redis Cluster has no Sentinels`},
+		},
+		"a database of a cluster": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://a:1,b:2/3", true },
+			[]string{`redis.url: it names database 3, and a Redis Cluster has only database 0: remove it`},
+		},
+		"a socket of a cluster": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "unix:///run/redis", true },
+			[]string{`redis.url: unix:// is one server: remove redis.sentinel.master and redis.cluster, or want redis://host:port,host:port`},
+		},
+		"a password for no Sentinel": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Sentinel.Password = "redis://a", "hunter2" },
+			[]string{`redis.sentinel.master: it is empty, and a user or password for Sentinels is set: set the name of the primary in sentinel.conf`},
+		},
+		"a user of Sentinels without a password": {
+			func(c *config.Config) {
+				c.Redis.URL, c.Redis.Sentinel = "redis://a", config.RedisSentinel{Master: "m", Username: "u"}
+			},
+			[]string{`redis.sentinel.password: username is set: set the password too`},
+		},
+		"an address twice": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://a:1,b:2,a:1", true },
+			[]string{`redis.url: address 3 is there twice`},
+		},
+		"an address without a host": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://a:1,:2", true },
+			[]string{`redis.url: address 2 of 2 is not host:port; the user, the password and the database are written once, redis://user:password@host:port,host:port/db`},
+		},
 		"a mail server's authority that is no PEM": {
 			func(c *config.Config) { emailsettings.Section.In(c).SMTP.CA = "hunter2" },
 			[]string{`email.smtp.ca: want PEM of certificates`},
@@ -208,6 +244,11 @@ func TestValidSettingsPassTheCheck(t *testing.T) {
 		},
 		"any free port":    func(c *config.Config) { ingestsettings.Section.In(c).Addr = "[::1]:0" },
 		"a Redis with TLS": func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
+		"Sentinels": func(c *config.Config) {
+			c.Redis.URL, c.Redis.Sentinel = "rediss://u:p,q@a:26379,[::1]:26379,c/1", config.RedisSentinel{Master: "m", Username: "s", Password: "p"}
+		},
+		"a Redis Cluster":                func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://a:6379,b:6379/0", true },
+		"one address of a Redis Cluster": func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://a", true },
 		"Kafka with a user": func(c *config.Config) {
 			kafkasettings.Section.In(c).Brokers = []string{"a:9092", "[::1]:9092"}
 			kafkasettings.Section.In(c).TLS.Enabled = true

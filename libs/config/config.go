@@ -96,14 +96,47 @@ type NATS struct {
 	Embedded bool `yaml:"-"`
 }
 
-// Redis is the server of the dedupe store and the shared rate limits.
+// Redis is the server of the dedupe store and the shared rate limits: one server, the primary that Sentinels name, or a cluster.
 type Redis struct {
-	URL string `yaml:"url" secret:"url"` // redis://user:password@host:port/db: SIGNRELAY_REDIS_URL
+	// URL is redis://user:password@host:port/db: SIGNRELAY_REDIS_URL. With Sentinel or a cluster it has several addresses,
+	// redis://host:port,host:port.
+	URL string `yaml:"url" secret:"url"`
 	// Username and Password may be set here instead of in the URL: a password in a separate file can be rotated. A password without a
 	// username belongs to Redis's user "default".
 	Username string `yaml:"username"`
 	Password string `yaml:"password" secret:"true"`
 	TLS      TLS    `yaml:"tls"` // of a rediss:// URL
+	// Sentinel, if its master is set: the addresses in URL are those of Sentinels.
+	Sentinel RedisSentinel `yaml:"sentinel"`
+	Cluster  bool          `yaml:"cluster"` // the addresses in URL are those of some nodes of a Redis Cluster
+}
+
+// RedisSentinel says which primary the Sentinels name, and how to log in to the Sentinels.
+type RedisSentinel struct {
+	Master   string `yaml:"master"`   // the primary's name in sentinel.conf
+	Username string `yaml:"username"` // if the Sentinels have users of their own
+	Password string `yaml:"password" secret:"true"`
+}
+
+// Set reports whether the server is found through Sentinels.
+func (s RedisSentinel) Set() bool { return s.Master != "" }
+
+// Failover reports whether another server may take the place of the one that is used.
+func (r Redis) Failover() bool { return r.Cluster || r.Sentinel.Set() }
+
+// Addresses returns the addresses in the URL, and the URL with the first of them only.
+func (r Redis) Addresses() (all []string, first string) {
+	begin := 0
+	if i := strings.Index(r.URL, "://"); i >= 0 {
+		begin = i + len("://")
+	}
+	end := len(r.URL)
+	if i := strings.IndexAny(r.URL[begin:], "/?#"); i >= 0 {
+		end = begin + i
+	}
+	begin += strings.LastIndexByte(r.URL[begin:end], '@') + 1
+	all = strings.Split(r.URL[begin:end], ",")
+	return all, r.URL[:begin] + all[0] + r.URL[end:]
 }
 
 // TLS is the CA that connections to a server trust, and the client certificate for them, all in PEM.

@@ -2,15 +2,11 @@ package dedupe
 
 import (
 	"context"
-	_ "embed"
-	"fmt"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
-// batcher sends the requests of concurrent callers to Redis together: one script call, one write and one read for all requests that
+// batcher sends the requests of concurrent callers to Redis together: one pipeline, one write and one read for all requests that
 // arrived while the previous batch was in flight. A single request is sent at once. The batcher has no goroutine while it is idle.
 type batcher struct {
 	send func(context.Context, []*want) error
@@ -22,15 +18,16 @@ type batcher struct {
 
 // want is one caller's request: its claims or its confirmations.
 type want struct {
-	what   string   // "c" or "d", as in batch.lua
-	ids    []string // not yet names of keys
-	values []string // for each id: the owner (claim) or the entry (confirmation)
+	confirm bool
+	ids     []string // not yet names of keys
+	values  []string // for each id: the owner (claim) or the entry (confirmation)
 
-	replies []string // one for each id
-	epoch   string   // the current epoch in Redis
-	known   string   // the epoch for which the claims were made
-	err     error
-	done    chan struct{}
+	// For each id of a claim:
+	replies []string // as in batch.lua
+	stamps  []*stamp // the state of its part of the store
+
+	err  error
+	done chan struct{}
 }
 
 const (
@@ -95,36 +92,4 @@ func (b *batcher) take() []*want {
 	batch := b.waiting[:n:n]
 	b.waiting = b.waiting[n:]
 	return batch
-}
-
-var (
-	//go:embed batch.lua
-	batchSource string
-	batchScript = redis.NewScript(batchSource)
-)
-
-// sendBatch executes one script call.
-func (r *Redis) sendBatch(ctx context.Context, batch []*want) error {
-	known := *r.known.Load()
-	keys := []string{epochKey}
-	args := []any{r.Remember.Milliseconds(), r.Lease.Milliseconds(), known}
-	for _, w := range batch {
-		for i, id := range w.ids {
-			keys = append(keys, r.entries.name(id))
-			args = append(args, w.what, w.values[i])
-		}
-	}
-	replies, err := batchScript.Run(ctx, r.client, keys, args...).StringSlice()
-	if err != nil {
-		return err
-	}
-	if len(replies) != len(keys) {
-		return fmt.Errorf("%d replies for %d keys", len(replies), len(keys))
-	}
-	rest := replies[1:]
-	for _, w := range batch {
-		w.epoch, w.known = replies[0], known
-		w.replies, rest = rest[:len(w.ids)], rest[len(w.ids):]
-	}
-	return nil
 }

@@ -1,22 +1,16 @@
--- Claims ids and confirms ids, for several callers in one step.
+-- Claims ids for which "SET key claim NX GET" is not enough: an entry exists, or the server is older than Redis 7.
 -- KEYS[1] the epoch; the others one id each. ARGV: how long entries are kept in ms, lease in ms, the epoch that the caller knows,
--- then two arguments for each id: "c" and the owner to claim it, "d" and the entry to confirm it. "|" and an entry may follow the owner:
--- an entry that the caller found under the id and that is not genuine. The claim then replaces it.
--- Returns the epoch, and a reply for each id: "" not claimed, because the caller does not know this epoch yet; c claimed; p pending
+-- then the owner for each id. "|" and an entry may follow the owner: an entry that the caller found under the id and that is not genuine.
+-- The claim then replaces it.
+-- Returns the epoch, and a reply for each id: "" not claimed, because the epoch is another one now; c claimed; p pending
 -- (the caller owns it now, but an earlier owner may have done it); h held; "=" and the entry, if it is not a claim.
 local epoch = redis.call('GET', KEYS[1]) or ''
-local keep, lease, known, now = ARGV[1], tonumber(ARGV[2]), ARGV[3], nil
-
-local function clock()
-  if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
-  end
-  return now
-end
+local keep, lease, known = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function take(key, kind, owner)
-  redis.call('SET', key, string.format('%s%s|%.0f', kind, owner, clock() + lease), 'PX', keep)
+  redis.call('SET', key, string.format('%s%s|%.0f', kind, owner, now + lease), 'PX', keep)
   return kind
 end
 
@@ -30,18 +24,12 @@ local function claim(key, owner)
   local kind, whose, ends = string.match(entry, '^([cp])([^|]*)|(%d+)$')
   if not kind then return '=' .. entry end
   if whose == owner then return take(key, kind, owner) end -- repeated by the client, or to extend the lease: the same reply
-  if tonumber(ends) > clock() then return 'h' end
+  if tonumber(ends) > now then return 'h' end
   return take(key, 'p', owner)
 end
 
 local reply = { epoch }
 for i = 2, #KEYS do
-  local what, value = ARGV[2 * i], ARGV[2 * i + 1]
-  if what == 'c' then
-    reply[i] = claim(KEYS[i], value)
-  else
-    redis.call('SET', KEYS[i], value, 'PX', keep)
-    reply[i] = ''
-  end
+  reply[i] = claim(KEYS[i], ARGV[i + 2])
 end
 return reply

@@ -35,32 +35,33 @@ const bucketEpochKey = "epoch"
 // epochRefresh is the age at which the epoch is written again. Otherwise it would expire with the bucket's other entries.
 const epochRefresh = 24 * time.Hour
 
-func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
+func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]found, error) {
 	epoch, err := b.kv.Get(ctx, bucketEpochKey)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return nil, "", nil
+		return make([]found, len(ids)), nil
 	case err != nil:
-		return nil, "", unavailable(ctx, "claim", err)
+		return nil, unavailable(ctx, "claim", err)
 	}
 	if time.Since(epoch.Created()) > epochRefresh {
 		if _, err := b.kv.Put(ctx, bucketEpochKey, epoch.Value()); err != nil {
-			return nil, "", unavailable(ctx, "refresh epoch", err)
+			return nil, unavailable(ctx, "refresh epoch", err)
 		}
 	}
-	claims := make([]Claim, len(ids))
+	claims := make([]found, len(ids))
 	var all errgroup.Group
 	all.SetLimit(atOnce)
 	for i, id := range ids {
 		all.Go(func() (err error) {
-			claims[i], err = b.claimOne(ctx, owner, id)
+			claims[i].epoch = string(epoch.Value())
+			claims[i].Claim, err = b.claimOne(ctx, owner, id)
 			return err
 		})
 	}
 	if err := all.Wait(); err != nil {
-		return nil, "", unavailable(ctx, "claim", err)
+		return nil, unavailable(ctx, "claim", err)
 	}
-	return claims, string(epoch.Value()), nil
+	return claims, nil
 }
 
 // claimOne claims one id. Another process may write between the read and the write; claimOne then reads again. After four such changes it
@@ -180,7 +181,7 @@ func (b *Bucket) releaseOne(ctx context.Context, owner string, outcome Outcome, 
 	return err
 }
 
-func (b *Bucket) begin(ctx context.Context, last uint64) error {
+func (b *Bucket) begin(ctx context.Context, last uint64, _ []string) error {
 	_, err := b.kv.Create(ctx, bucketEpochKey, []byte(newEpoch(last, time.Now())))
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return nil

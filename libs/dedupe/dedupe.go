@@ -86,6 +86,9 @@ type Options struct {
 	// Waits is true for a stage that stops while the store is unavailable. Gaps are marked by stages that continue without the
 	// store, so they do not concern this stage.
 	Waits bool
+	// Failover is true if another server may take Redis's place: with Sentinel, and always in a cluster. The store then notices that, and
+	// what the new server may lack is a gap.
+	Failover bool
 	// Ring holds the master keys, on which names and confirmations in Redis depend. A NATS bucket does not use it.
 	Ring keyring.Ring
 }

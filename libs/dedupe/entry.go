@@ -18,6 +18,36 @@ import (
 type entries struct {
 	namespace string
 	keys      keyring.Keys // nil without a master key
+	parts     []part
+}
+
+// part is a part of the store whose entries are kept or lost together. A cluster has several, so that each server has some; in a part, all
+// keys have the same hash tag, so one script may use them together.
+type part struct {
+	tag     string // "{…}"; "" if there is one part
+	epoch   string // the key of its epoch
+	lineage string // the key of its lineage
+}
+
+// epochKey exists as long as this Redis has lost nothing. It is the first key written to an empty Redis. There is one for all master
+// keys: see Guard. The keys of a cluster's parts begin with it.
+const epochKey = "signrelay:epoch"
+
+// tags are the hash tags of a cluster's parts. They divide the 16,384 slots evenly, so 2, 3, 4, 6 or 12 primaries have equal shares. The
+// names of keys depend on them: a change of this list makes all entries unknown.
+var tags = strings.Fields("lb kz yx cb zx hz mz jb wa sy nz ib")
+
+// partsOf returns the parts of a store in one server or in a cluster.
+func partsOf(cluster bool) []part {
+	if !cluster {
+		return []part{{epoch: epochKey, lineage: epochKey + ":lineage"}}
+	}
+	parts := make([]part, len(tags))
+	for i, t := range tags {
+		tag := "{" + t + "}"
+		parts[i] = part{tag: tag, epoch: epochKey + ":" + tag, lineage: epochKey + ":lineage:" + tag}
+	}
+	return parts
 }
 
 // keysOf returns nil where the ring has no master key.
@@ -32,9 +62,10 @@ const (
 	// nameBytes is the number of bytes of the MAC in a key's name: 12 characters. One byte more costs 16 bytes of Redis for each callback.
 	// Two of 10^8 remembered ids have the same name with a probability of 10^-6; their tags differ, so the second id is looked up in the log.
 	nameBytes = 9
-	// tags is the number of different tags: Redis shares the numbers below it between all keys (OBJ_SHARED_INTEGERS), so a tag costs nothing.
-	tags = 10_000
-	// epochBytes is the number of bytes of the MAC after an epoch.
+	// confirmationTags is how many tags there are: Redis shares the numbers below it between all keys (OBJ_SHARED_INTEGERS), so a tag costs
+	// nothing.
+	confirmationTags = 10_000
+	// epochBytes is how many bytes of the MAC follow an epoch or a lineage.
 	epochBytes = 12
 )
 
@@ -43,13 +74,18 @@ var encoding = base64.RawURLEncoding
 // mac returns the MAC of the id in its namespace.
 func (e entries) mac(id string) [sha256.Size]byte { return e.keys.MAC("id " + e.namespace + ":" + id) }
 
-// name returns the name of the id's key.
-func (e entries) name(id string) string {
+// locate returns the name of the id's key, and the index of its part.
+func (e entries) locate(id string) (name string, part int) {
 	if e.keys == nil {
-		return e.namespace + ":" + id
+		if len(e.parts) > 1 {
+			sum := sha256.Sum256([]byte(id))
+			part = int(sum[0]) % len(e.parts)
+		}
+		return e.namespace + ":" + e.parts[part].tag + id, part
 	}
 	mac := e.mac(id)
-	return e.namespace + ":" + encoding.EncodeToString(mac[:nameBytes])
+	part = int(mac[len(mac)-1]) % len(e.parts)
+	return e.namespace + ":" + e.parts[part].tag + encoding.EncodeToString(mac[:nameBytes]), part
 }
 
 // confirmation returns the entry of a completed id: its tag, or, with a result, "s" and the sealed result. Without a master key it is "1" and
@@ -88,36 +124,55 @@ func bytesOrNil(text string) []byte {
 // tag returns a number that depends on the master key. A guess is right once in 10,000 times. After a wrong guess the log is read.
 func (e entries) tag(id string) string {
 	mac := e.mac(id)
-	return strconv.FormatUint(binary.BigEndian.Uint64(mac[nameBytes:])%tags, 10)
+	return strconv.FormatUint(binary.BigEndian.Uint64(mac[nameBytes:])%confirmationTags, 10)
 }
 
 func (e entries) context(id string) []byte { return []byte(e.namespace + ":" + id) }
 
 // newEpoch returns "<last sequence of the log>@<unix seconds>". With a master key, "@" and a MAC of that follow.
 func (e entries) newEpoch(last uint64, now time.Time) string {
-	epoch := newEpoch(last, now)
-	if e.keys == nil {
-		return epoch
-	}
-	return epoch + "@" + e.epochMAC(epoch)
+	return e.sign("epoch ", newEpoch(last, now))
 }
 
 // epoch returns an epoch without its MAC. ok is false for an epoch that was begun with another master key or without one, and for text
 // that is not an epoch.
 func (e entries) epoch(text string) (epoch string, ok bool) {
-	epoch = text
-	if e.keys != nil {
-		end := max(strings.LastIndexByte(text, '@'), 0)
-		epoch = text[:end]
-		if !hmac.Equal([]byte(strings.TrimPrefix(text[end:], "@")), []byte(e.epochMAC(epoch))) {
-			return "", false
-		}
+	if epoch, ok = e.verify("epoch ", text); !ok {
+		return "", false
 	}
 	_, _, ok = parseEpoch(epoch)
 	return epoch, ok
 }
 
-func (e entries) epochMAC(epoch string) string {
-	mac := e.keys.MAC("epoch " + epoch)
+func (e entries) signLineage(l lineage) string { return e.sign("lineage ", l.String()) }
+
+func (e entries) lineage(text string) (lineage, bool) {
+	text, ok := e.verify("lineage ", text)
+	if !ok {
+		return lineage{}, false
+	}
+	return parseLineage(text)
+}
+
+// sign returns the text, and with a master key "@" and a MAC of that.
+func (e entries) sign(purpose, text string) string {
+	if e.keys == nil {
+		return text
+	}
+	return text + "@" + e.shortMAC(purpose+text)
+}
+
+// verify returns the text without its MAC. ok is false for text that was signed with another master key or without one.
+func (e entries) verify(purpose, signed string) (text string, ok bool) {
+	if e.keys == nil {
+		return signed, true
+	}
+	end := max(strings.LastIndexByte(signed, '@'), 0)
+	text = signed[:end]
+	return text, hmac.Equal([]byte(strings.TrimPrefix(signed[end:], "@")), []byte(e.shortMAC(purpose+text)))
+}
+
+func (e entries) shortMAC(text string) string {
+	mac := e.keys.MAC(text)
 	return encoding.EncodeToString(mac[:epochBytes])
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -13,29 +13,39 @@ import (
 
 // Backend is the backend of a store: *Redis or *Bucket.
 type Backend interface {
-	// claim is Store.Claim, and also returns the epoch. Without an epoch it claims nothing and returns "".
-	claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error)
-	// begin starts an epoch now, unless there is one. last is the log's last sequence.
-	begin(ctx context.Context, last uint64) error
+	// claim is Store.Claim, and also returns the epoch of each id. An id without an epoch is not claimed.
+	claim(ctx context.Context, owner string, ids []string) ([]found, error)
+	// begin starts the epochs of these ids now, unless there are some. last is the log's last sequence.
+	begin(ctx context.Context, last uint64, ids []string) error
 
 	Confirm(ctx context.Context, done ...Done) error
 	Release(ctx context.Context, owner string, outcome Outcome, ids ...string) error
 }
 
-// Log is the part of the log of events that the guard needs.
+// found is the claim of one id, with the state of the part of the backend that holds the id.
+type found struct {
+	Claim
+	epoch string     // "" for none
+	lost  event.Span // entries that were written in it may be lost; zero for none
+}
+
+// Log is what the guard needs to know about the log of events.
 type Log interface {
 	// Bounds returns the first sequence still held and the last ever stored, 0 for nothing.
 	Bounds(ctx context.Context) (first, last uint64, err error)
 }
 
 // Guard is a Store that knows the gaps of its backend. Where unremembered work may have been done it returns Pending instead of Claimed.
-// There are three kinds of gap.
+// There are four kinds of gap.
 //
 // The backend lost everything (it was emptied or replaced): the epoch, the first entry of an empty backend, is gone. The new epoch contains
 // the log's last sequence at that moment, so the guard knows whether the log holds earlier events. A new installation has an empty log, and
 // no gap.
 //
 // Events were stored while the backend was unavailable: the stage that stores them marks the gap in Gaps, where all replicas see it.
+//
+// A replica took the place of the primary and lacks the entries that were not replicated: the lineage, which each primary renews, is another
+// server's then. It replicates in order with all other entries, so the copy on the new primary shows where the gap begins.
 //
 // The master key changed: names of ids depend on it, so no earlier entry is found. An epoch belongs to one key. A replica that finds the
 // epoch of another key starts its own before it claims. So while some replicas have the old key and some the new one, each replica treats
@@ -50,12 +60,11 @@ type Guard struct {
 	log      Log
 	gaps     *Gaps // nil where marked gaps do not matter
 	remember time.Duration
-	verdict  atomic.Pointer[verdict]
+	verdicts sync.Map // verdict by epoch; a cluster has twelve epochs
 }
 
 // verdict is a cached result for an epoch: whether everything that matters happened in it, and when the result expires.
 type verdict struct {
-	epoch   string
 	covers  bool
 	expires time.Time
 }
@@ -70,36 +79,54 @@ func NewGuard(k Backend, log Log, gaps *Gaps, o Options) *Guard {
 
 // Claim implements Store.
 func (g *Guard) Claim(ctx context.Context, owner string, ids ...string) ([]Claim, error) {
-	claims, epoch, err := g.backend.claim(ctx, owner, ids)
-	if err == nil && epoch == "" {
-		claims, epoch, err = g.claimInNewEpoch(ctx, owner, ids)
-	}
+	all, err := g.claim(ctx, owner, ids)
 	if err != nil {
 		return nil, err
 	}
-	gap, found := g.gap(ctx, epoch)
-	for i := range claims {
-		if found && claims[i].State == Claimed {
+	claims := make([]Claim, len(all))
+	gap, known := event.Span{}, false
+	for i, f := range all {
+		claims[i] = f.Claim
+		if f.State != Claimed {
+			continue
+		}
+		if i == 0 || f.epoch != all[i-1].epoch || f.lost != all[i-1].lost || all[i-1].State != Claimed {
+			gap, known = g.gap(ctx, f)
+		}
+		if known {
 			claims[i] = Claim{State: Pending, Span: gap, Gap: true}
 		}
 	}
 	return claims, nil
 }
 
-func (g *Guard) claimInNewEpoch(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
-	for range beginTries {
+// claim claims all ids, and starts the epochs that are missing.
+func (g *Guard) claim(ctx context.Context, owner string, ids []string) ([]found, error) {
+	for begun := 0; ; begun++ {
+		all, err := g.backend.claim(ctx, owner, ids)
+		if err != nil {
+			return nil, err
+		}
+		var without []string
+		for i, f := range all {
+			if f.epoch == "" {
+				without = append(without, ids[i])
+			}
+		}
+		switch {
+		case len(without) == 0:
+			return all, nil
+		case begun == beginTries:
+			return nil, fmt.Errorf("the epoch of the dedupe store keeps changing; check that all programs have the same master_key: %w", ErrUnavailable)
+		}
 		_, last, err := g.log.Bounds(ctx)
 		if err != nil {
-			return nil, "", fmt.Errorf("begin a new epoch of the dedupe store: %w: %w", ErrUnavailable, err)
+			return nil, fmt.Errorf("begin a new epoch of the dedupe store: %w: %w", ErrUnavailable, err)
 		}
-		if err := g.backend.begin(ctx, last); err != nil {
-			return nil, "", err
-		}
-		if claims, epoch, err := g.backend.claim(ctx, owner, ids); err != nil || epoch != "" {
-			return claims, epoch, err
+		if err := g.backend.begin(ctx, last, without); err != nil {
+			return nil, err
 		}
 	}
-	return nil, "", fmt.Errorf("the epoch of the dedupe store keeps changing; check that all programs have the same master_key: %w", ErrUnavailable)
 }
 
 // beginTries is the number of times that one claim may start an epoch. While a new master key is rolled out, replicas with the old key and
@@ -111,38 +138,57 @@ const beginTries = 3
 const recheck = time.Minute
 
 // gap returns the span in which unremembered work may have been done, if there is one.
-func (g *Guard) gap(ctx context.Context, epoch string) (event.Span, bool) {
+func (g *Guard) gap(ctx context.Context, f found) (event.Span, bool) {
 	oldest := time.Now().Add(-g.remember)
-	var marked event.Span
-	var found bool
+	var spans []event.Span
 	if g.gaps != nil {
-		marked, found = g.gaps.since(oldest)
+		if marked, found := g.gaps.since(oldest); found {
+			spans = append(spans, marked)
+		}
 	}
-	if found && marked.Until.IsZero() {
-		return marked, true
+	if f.lost.Until.After(oldest) {
+		if f.lost.Since.Before(oldest) {
+			f.lost.Since = oldest
+		}
+		spans = append(spans, f.lost)
 	}
-	last, began, ok := parseEpoch(epoch)
-	if ok && g.covers(ctx, epoch, last, began) {
-		return marked, found
+	last, began, ok := parseEpoch(f.epoch)
+	switch {
+	case !ok:
+		spans = append(spans, event.Span{Since: oldest})
+	case !g.covers(ctx, f.epoch, last, began):
+		spans = append(spans, event.Span{Since: oldest, Until: began.Add(skew)})
 	}
-	before := event.Span{Since: oldest, Until: began.Add(skew)}
-	if !ok {
-		before.Until = time.Time{}
+	return union(spans), len(spans) > 0
+}
+
+// union returns the shortest span that contains all spans.
+func union(spans []event.Span) (all event.Span) {
+	for i, s := range spans {
+		switch {
+		case i == 0:
+			all = s
+			continue
+		case s.Since.Before(all.Since):
+			all.Since = s.Since
+		}
+		if s.Until.IsZero() || (!all.Until.IsZero() && s.Until.After(all.Until)) {
+			all.Until = s.Until
+		}
 	}
-	if found && marked.Until.After(before.Until) && !before.Until.IsZero() {
-		before.Until = marked.Until
-	}
-	return before, true
+	return all
 }
 
 // covers reports whether everything that matters happened in this epoch: the log was empty when it began, or the epoch is older than
 // Options.Remember, or the log's limits have removed all earlier messages.
 func (g *Guard) covers(ctx context.Context, epoch string, last uint64, began time.Time) bool {
 	now := time.Now()
-	if v := g.verdict.Load(); v != nil && v.epoch == epoch && now.Before(v.expires) {
-		return v.covers
+	if cached, found := g.verdicts.Load(epoch); found {
+		if v, ok := cached.(verdict); ok && now.Before(v.expires) {
+			return v.covers
+		}
 	}
-	v := &verdict{epoch: epoch, expires: now.Add(recheck), covers: true}
+	v := verdict{expires: now.Add(recheck), covers: true}
 	if last != 0 && now.Sub(began) <= g.remember {
 		first, _, err := g.log.Bounds(ctx)
 		if err != nil {
@@ -150,7 +196,7 @@ func (g *Guard) covers(ctx context.Context, epoch string, last uint64, began tim
 		}
 		v.covers = first > last
 	}
-	g.verdict.Store(v)
+	g.verdicts.Store(epoch, v)
 	return v.covers
 }
 

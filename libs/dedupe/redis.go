@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/keyring"
 )
 
@@ -22,23 +24,27 @@ import (
 // The owner's token in the entry decides a claim, not the success of SET NX: the client retries a command whose reply was lost, and the
 // retry of a plain SET NX would return "already done" (go-redis issue 2985).
 type Redis struct {
-	client  redis.UniversalClient
-	batch   batcher
-	entries entries
-	known   atomic.Pointer[string] // the epoch for which claims are made; "" at first
+	client   redis.UniversalClient
+	batch    batcher
+	entries  entries
+	clocks   []clock                    // by part
+	seen     []atomic.Pointer[sighting] // by part
+	oldUntil atomic.Int64               // until then the server counts as older than Redis 7, in ns
 	Options
 }
 
-// NewRedis opens the store in a Redis of version 6 or newer.
+// NewRedis opens the store in a Redis of version 6 or newer, or in a Redis Cluster.
 func NewRedis(client redis.UniversalClient, o Options) *Redis {
-	r := &Redis{client: client, entries: entries{o.Namespace, keysOf(o.Ring)}, Options: o}
+	_, cluster := client.(*redis.ClusterClient)
+	o.Failover = o.Failover || cluster
+	parts := partsOf(cluster)
+	r := &Redis{
+		client: client, entries: entries{o.Namespace, keysOf(o.Ring), parts}, Options: o,
+		clocks: make([]clock, len(parts)), seen: make([]atomic.Pointer[sighting], len(parts)),
+	}
 	r.batch.send = r.sendBatch
-	r.known.Store(new(string))
 	return r
 }
-
-// epochKey exists as long as this Redis has lost no data. It is the first key written to an empty Redis. All master keys share it: see Guard.
-const epochKey = "signrelay:epoch"
 
 var (
 	//go:embed release.lua
@@ -50,31 +56,22 @@ var (
 	beginScript = redis.NewScript(beginSource)
 )
 
-// claimTries bounds the calls for one claim: one that finds another epoch, one to claim, one to replace forged confirmations, and one for a
-// concurrent change.
+// claimTries bounds the calls for one claim: one to claim, one to replace forged confirmations, and two for concurrent changes.
 const claimTries = 4
 
-func (r *Redis) claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
+func (r *Redis) claim(ctx context.Context, owner string, ids []string) ([]found, error) {
 	owners := slices.Repeat([]string{owner}, len(ids))
 	for range claimTries {
-		w := &want{what: "c", ids: ids, values: owners}
+		w := &want{ids: ids, values: owners}
 		if err := r.batch.do(ctx, w); err != nil {
-			return nil, "", unavailable(ctx, "claim", err)
+			return nil, unavailable(ctx, "claim", err)
 		}
-		epoch, ours := r.entries.epoch(w.epoch)
-		switch {
-		case !ours:
-			return nil, "", nil // nothing was claimed
-		case w.epoch != w.known:
-			r.known.Store(&w.epoch)
-			continue
-		}
-		claims, genuine, err := r.read(w, owners)
-		if err != nil || genuine {
-			return claims, epoch, err
+		all, settled, err := r.read(w, owners)
+		if err != nil || settled {
+			return all, err
 		}
 	}
-	return nil, "", unavailable(ctx, "claim", errUnsteady)
+	return nil, unavailable(ctx, "claim", errUnsteady)
 }
 
 var (
@@ -82,40 +79,48 @@ var (
 	errNotOurs  = errors.New("claim: an entry that is neither a claim nor a confirmation; is this Redis shared with another program?")
 )
 
-// read interprets the replies of batch.lua. If a confirmation is not genuine, read writes the entry into owners: the next claim with these
-// owners replaces the entry and returns Pending, so the caller reads the log.
-func (r *Redis) read(w *want, owners []string) (claims []Claim, genuine bool, err error) {
-	claims, genuine = make([]Claim, len(w.ids)), true
+// read interprets the replies of a batch. If a confirmation is not genuine, read writes the entry into owners: the next claim with these
+// owners replaces the entry and returns Pending, so the caller reads the log. settled is false if the ids have to be claimed again.
+func (r *Redis) read(w *want, owners []string) (all []found, settled bool, err error) {
+	all, settled = make([]found, len(w.ids)), true
 	for i, reply := range w.replies {
+		s := w.stamps[i]
+		if !s.ours {
+			continue // nothing was claimed, and no epoch says so
+		}
+		all[i].epoch, all[i].lost = s.epoch, s.lost
 		switch reply {
 		case "c":
-			claims[i].State = Claimed
+			all[i].State = Claimed
 			continue
 		case "p":
-			claims[i].State = Pending
+			all[i].State = Pending
 			continue
 		case "h":
-			claims[i].State = Held
+			all[i].State = Held
+			continue
+		case "": // the epoch changed during the batch
+			settled = false
 			continue
 		}
 		entry := strings.TrimPrefix(reply, "=")
 		result, ok := r.entries.result(w.ids[i], entry)
 		switch {
 		case ok:
-			claims[i] = Claim{State: Confirmed, Result: result}
+			all[i].Claim = Claim{State: Confirmed, Result: result}
 		case r.entries.keys == nil:
 			return nil, false, errNotOurs
 		default:
 			owner, _, _ := strings.Cut(owners[i], "|")
-			owners[i], genuine = owner+"|"+entry, false
+			owners[i], settled = owner+"|"+entry, false
 		}
 	}
-	return claims, genuine, nil
+	return all, settled, nil
 }
 
 // Confirm implements Store.
 func (r *Redis) Confirm(ctx context.Context, done ...Done) error {
-	w := &want{what: "d", ids: make([]string, len(done)), values: make([]string, len(done))}
+	w := &want{confirm: true, ids: make([]string, len(done)), values: make([]string, len(done))}
 	for i, d := range done {
 		w.ids[i], w.values[i] = d.ID, r.entries.confirmation(d)
 	}
@@ -128,28 +133,46 @@ func (r *Redis) Release(ctx context.Context, owner string, outcome Outcome, ids 
 	if outcome == Unknown {
 		unknown = 1
 	}
-	keys := make([]string, len(ids))
-	for i, id := range ids {
-		keys[i] = r.entries.name(id)
+	keys := make([][]string, len(r.entries.parts))
+	for _, id := range ids {
+		key, part := r.entries.locate(id)
+		keys[part] = append(keys[part], key)
 	}
-	err := releaseScript.Run(ctx, r.client, keys, owner, unknown, r.Remember.Milliseconds()).Err()
-	return unavailable(ctx, "release", err)
+	var errs []error
+	for _, keys := range keys {
+		if len(keys) > 0 {
+			errs = append(errs, releaseScript.Run(ctx, r.client, keys, owner, unknown, r.Remember.Milliseconds()).Err())
+		}
+	}
+	return unavailable(ctx, "release", errors.Join(errs...))
 }
 
 // begin uses only GET and SET, like all scripts here: a service's Redis user may execute few commands.
-func (r *Redis) begin(ctx context.Context, last uint64) error {
-	found, err := r.client.Get(ctx, epochKey).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return unavailable(ctx, "begin epoch", err)
+func (r *Redis) begin(ctx context.Context, last uint64, ids []string) error { //nolint:unparam // Guard calls it through Backend with the log's last sequence
+	begun := make([]bool, len(r.entries.parts))
+	for _, id := range ids {
+		if _, part := r.entries.locate(id); !begun[part] {
+			begun[part] = true
+			if err := r.beginPart(ctx, r.entries.parts[part].epoch, last); err != nil {
+				return unavailable(ctx, "begin epoch", err)
+			}
+		}
 	}
-	if _, ours := r.entries.epoch(found); ours {
+	return nil
+}
+
+func (r *Redis) beginPart(ctx context.Context, key string, last uint64) error {
+	text, err := r.client.Get(ctx, key).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	if _, ours := r.entries.epoch(text); ours {
 		return nil
 	}
-	if found != "" { // an epoch of another master key: events that were stored in it after the log was read as empty are a gap, too
+	if text != "" { // another key's: events that were stored in that epoch since the log was read (and was empty) are a gap, too
 		last = max(last, 1)
 	}
-	err = beginScript.Run(ctx, r.client, []string{epochKey}, found, r.entries.newEpoch(last, time.Now())).Err()
-	return unavailable(ctx, "begin epoch", err)
+	return beginScript.Run(ctx, r.client, []string{key}, text, r.entries.newEpoch(last, time.Now())).Err()
 }
 
 // ErrProbe means that Redis accepts no claims.
@@ -158,38 +181,75 @@ var ErrProbe = errors.New("a trial claim failed")
 // probeFor is the maximum time for which a probe's entry remains.
 const probeFor = 10 * time.Second
 
-// Probe writes and releases a claim, with the same scripts, on its own key in the namespace. A Redis that responds to PING may still refuse
-// that: a replica, a full Redis, a cluster, or a Redis whose user lacks a command or a key.
+// Probe does what a claim does, with the same commands and scripts, on a key of its own in each part of the namespace: it writes a claim
+// and releases it. A Redis that answers PING may refuse that: a replica, a full Redis, a cluster that lacks a primary, or a Redis whose user
+// lacks a command or a key.
 func (r *Redis) Probe(ctx context.Context) error {
-	key, owner := r.Namespace+":probe", NewOwner()
-	// Written like a confirmation, because a Redis without an epoch accepts no claim.
-	write := []any{probeFor.Milliseconds(), probeFor.Milliseconds(), "", "d", "c" + owner + "|0"}
-	err := batchScript.Eval(ctx, r.client, []string{epochKey, key}, write...).Err()
-	if err == nil {
-		err = r.client.Time(ctx).Err()
+	var all errgroup.Group
+	for i, p := range r.entries.parts {
+		all.Go(func() error {
+			if err := r.probePart(ctx, i); err != nil { // Redis does not name the key that it refuses
+				return fmt.Errorf("%w under the keys %s and %s:*: %w", ErrProbe, p.epoch, r.Namespace, err)
+			}
+			return nil
+		})
 	}
-	if err == nil {
-		err = releaseScript.Run(ctx, r.client, []string{key}, owner, 0, probeFor.Milliseconds()).Err()
-	}
-	if err != nil { // Redis does not name the key that it refuses
-		return fmt.Errorf("%w under the keys %s and %s:*: %w", ErrProbe, epochKey, r.Namespace, err)
-	}
-	return nil
+	return all.Wait()
 }
 
-// ReadEpoch reads the epoch in Redis: the log's last sequence when the epoch began, and the time when it began. ok is false unless the epoch
-// was started with this ring; found reports whether there is any epoch.
-func ReadEpoch(ctx context.Context, client redis.UniversalClient, ring keyring.Ring) (last uint64, began time.Time, found, ok bool, err error) {
-	text, err := client.Get(ctx, epochKey).Result()
-	if err != nil {
-		if errors.Is(err, redis.Nil) {
-			err = nil
+func (r *Redis) probePart(ctx context.Context, i int) error {
+	p := r.entries.parts[i]
+	key, owner := r.Namespace+":"+p.tag+"probe", NewOwner()
+	pipe, s := r.client.Pipeline(), new(stamp)
+	set := pipe.Set(ctx, key, "c"+owner+"|0", probeFor)
+	r.queueStamp(ctx, pipe, i, s)
+	sent := time.Now()
+	_, _ = pipe.Exec(ctx)
+	if err := set.Err(); err != nil {
+		return err
+	}
+	if err := r.readStamp(ctx, i, s, sent); err != nil {
+		return err
+	}
+	r.heartbeat(ctx, i, s)
+	// Without an epoch the script claims nothing, but it executes the command that a service's user may lack.
+	if err := batchScript.Eval(ctx, r.client, []string{p.epoch, key}, probeFor.Milliseconds(), probeFor.Milliseconds(), s.text, owner).Err(); err != nil {
+		return err
+	}
+	return releaseScript.Run(ctx, r.client, []string{key}, owner, 0, probeFor.Milliseconds()).Err()
+}
+
+// Epoch is the epoch of one part of the dedupe store.
+type Epoch struct {
+	Found bool // whether there is any epoch
+	OK    bool // whether it was started with our ring
+	Last  uint64
+	Began time.Time
+	// Lost is the time in which entries may have been lost in a failover; zero for none.
+	Lost event.Span
+}
+
+// ReadEpochs reads the epochs in Redis, one for each part: the log's last sequence when the epoch began, and the time when it began.
+func ReadEpochs(ctx context.Context, client redis.UniversalClient, ring keyring.Ring) ([]Epoch, error) {
+	r := NewRedis(client, Options{Ring: ring})
+	all := make([]Epoch, len(r.entries.parts))
+	for i, p := range r.entries.parts {
+		text, err := client.Get(ctx, p.epoch).Result()
+		switch {
+		case errors.Is(err, redis.Nil):
+			continue
+		case err != nil:
+			return nil, err
 		}
-		return 0, time.Time{}, false, false, err
+		all[i].Found = true
+		if epoch, ok := r.entries.epoch(text); ok {
+			all[i].Last, all[i].Began, all[i].OK = parseEpoch(epoch)
+		}
+		if text, err = client.Get(ctx, p.lineage).Result(); err == nil {
+			if l, ok := r.entries.lineage(text); ok {
+				all[i].Lost = l.lost()
+			}
+		}
 	}
-	epoch, ok := entries{keys: keysOf(ring)}.epoch(text)
-	if ok {
-		last, began, ok = parseEpoch(epoch)
-	}
-	return last, began, true, ok, nil
+	return all, nil
 }

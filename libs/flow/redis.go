@@ -18,12 +18,19 @@ type RedisUser struct {
 // Keys in Redis that are not claims; packages dedupe and limit write them.
 const (
 	redisEpoch  = "signrelay:epoch"
+	redisParts  = "signrelay:epoch:*" // with Sentinel and in a cluster
 	redisProbe  = "signrelay:limit:{probe}:*"
 	redisCounts = "signrelay:limit:{*}:count"
 )
 
-// redisCommands are all commands that the scripts and their client use. None of them lists keys or shows the commands of other clients.
-var redisCommands = []string{"eval", "evalsha", "get", "set", "time", "select", "client|setname"}
+// redisCommands are all commands that the scripts and their client use. No command lists keys, and none shows the commands of other
+// clients.
+//
+// A client of a cluster asks where the slots are (CLUSTER SLOTS), and finds a slot that moves (ASKING).
+var redisCommands = []string{"eval", "evalsha", "get", "set", "time", "select", "client|setname", "cluster|slots", "asking"}
+
+// claimCommands are in addition those of a service with claims: DEL releases one, and INFO replication shows a failover.
+var claimCommands = []string{"del", "info|replication"}
 
 // RedisUsers returns the users of the services that use Redis, in the order of the flow, and the operator's, with the permissions for doctor.
 func RedisUsers() []RedisUser {
@@ -33,8 +40,8 @@ func RedisUsers() []RedisUser {
 		u := RedisUser{Name: service, Commands: redisCommands}
 		namespace := ClaimsOf(service)
 		if namespace != "" {
-			u.Keys = append(u.Keys, namespace+":*", redisEpoch)
-			u.Commands = append(slices.Clone(redisCommands), "del") // to release a claim
+			u.Keys = append(u.Keys, namespace+":*", redisEpoch, redisParts)
+			u.Commands = append(slices.Clone(redisCommands), claimCommands...)
 		}
 		if _, sends := event.ChannelOfStage(service); sends { // it counts its messages
 			u.Keys = append(u.Keys, redisCounts)

@@ -1,6 +1,7 @@
 -- Counts an item once: KEYS the items remembered, then the totals; ARGV the item's mark, how long and how many items are remembered, the
 -- number of quotas of the first key, then most and period of each quota, first of the first key's and then of the totals'. Times are
--- milliseconds, by Redis's own clock. Returns the index of the first full quota, from 0, or -1 if the item is counted, now or before.
+-- milliseconds, by Redis's own clock. Returns the index of the first full quota, from 0, -1 if the item is counted now, or -2 if it was
+-- counted before.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local mark, keep, most, quotas = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -9,7 +10,7 @@ local function quota(i) return tonumber(ARGV[5 + 2 * i]), tonumber(ARGV[6 + 2 * 
 local items = {}
 for at, other in string.gmatch(redis.call('GET', KEYS[1]) or '', '(%d+):([^,]+)') do
   if tonumber(at) > now - keep then
-    if other == mark then return -1 end
+    if other == mark then return -2 end
     items[#items + 1] = {tonumber(at), other}
   end
 end

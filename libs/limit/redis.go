@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,21 +23,31 @@ var pauseScript string
 //go:embed count.lua
 var countScript string
 
+//go:embed total.lua
+var totalScript string
+
+//go:embed discard.lua
+var discardScript string
+
 // Redis limits the calls of all replicas together. While Redis is unavailable, each process limits its own calls, because work is more
 // important than an exact limit.
 type Redis struct {
-	client             redis.Scripter
-	ring               keyring.Ring
-	names              keyring.Keys
-	take, pause, count *redis.Script
-	alone              *Local
+	client              redis.Scripter
+	cluster             bool
+	ring                keyring.Ring
+	names               keyring.Keys
+	take, pause, count  *redis.Script
+	countTotal, discard *redis.Script
+	alone               *Local
 }
 
 // NewRedis makes a limiter that shares its slots through Redis. If ring has a master key, the names in Redis depend on it.
 func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
+	_, cluster := client.(*redis.ClusterClient)
 	return &Redis{
-		client: client, ring: ring, names: ring.For("redis"), alone: NewLocal(),
+		client: client, cluster: cluster, ring: ring, names: ring.For("redis"), alone: NewLocal(),
 		take: redis.NewScript(takeScript), pause: redis.NewScript(pauseScript), count: redis.NewScript(countScript),
+		countTotal: redis.NewScript(totalScript), discard: redis.NewScript(discardScript),
 	}
 }
 
@@ -77,8 +88,62 @@ func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 	return nil
 }
 
-// Count implements Limiter. It takes one round trip.
+// Count implements Limiter. It takes one round trip, and in a cluster one more for each total.
 func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
+	count := r.countOnce
+	if r.cluster && len(t.Totals) > 0 {
+		count = r.countInSlots
+	}
+	full, err := count(ctx, id, t)
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
+		return r.alone.Count(ctx, id, t)
+	case full == countedBefore:
+		return Counted, nil
+	}
+	return full, nil
+}
+
+// countedBefore is the result of count.lua for an item that was counted by an earlier call.
+const countedBefore = -2
+
+// countInSlots is countOnce in a cluster, where a script cannot use the keys of several totals. It counts the item under its own key, then
+// in each total, and undoes that if a total is full. A program that dies in between leaves the item out of the remaining totals.
+func (r *Redis) countInSlots(ctx context.Context, id string, t Tally) (int, error) {
+	own := t
+	own.Totals = nil
+	full, err := r.countOnce(ctx, id, own)
+	if err != nil || full != Counted {
+		return full, err
+	}
+	for i, q := range t.Totals {
+		room, err := r.addTotal(ctx, q, 1)
+		if err == nil && room {
+			continue
+		}
+		ctx := context.WithoutCancel(ctx)
+		var undo error
+		for _, earlier := range t.Totals[:i] {
+			_, failed := r.addTotal(ctx, earlier, -1)
+			undo = errors.Join(undo, failed)
+		}
+		keep, _ := t.kept()
+		undo = errors.Join(undo, r.discard.Run(ctx, r.client, []string{r.name(t.Key, "count")}, mark(id), keep.Milliseconds()).Err())
+		return len(t.Quotas) + i, errors.Join(err, undo)
+	}
+	return Counted, nil
+}
+
+// addTotal adds n to a total; it reports whether there was room.
+func (r *Redis) addTotal(ctx context.Context, q Total, n int) (room bool, err error) {
+	done, err := r.countTotal.Run(ctx, r.client, []string{r.name(q.Key, "count")}, n, q.Most, q.Per.Milliseconds()).Int()
+	return done == 1, err
+}
+
+// countOnce counts an item with one script.
+func (r *Redis) countOnce(ctx context.Context, id string, t Tally) (int, error) {
 	keep, most := t.kept()
 	keys := []string{r.name(t.Key, "count")}
 	args := []any{mark(id), keep.Milliseconds(), most, len(t.Quotas)}
@@ -89,14 +154,7 @@ func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
 		keys = append(keys, r.name(q.Key, "count"))
 		args = append(args, q.Most, q.Per.Milliseconds())
 	}
-	full, err := r.count.Run(ctx, r.client, keys, args...).Int()
-	switch {
-	case ctx.Err() != nil:
-		return 0, ctx.Err()
-	case err != nil:
-		return r.alone.Count(ctx, id, t)
-	}
-	return full, nil
+	return r.count.Run(ctx, r.client, keys, args...).Int()
 }
 
 // probeKey is the key of Probe; see flow.RedisUsers.

@@ -82,7 +82,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	}
 	claims := dedupe.Options{Namespace: flow.ClaimsOf(place.Name), Lease: leaseFor, Remember: flow.RememberSent, Waits: true}
 	runner := stage.Runner[*notifyv1.Notification]{
-		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
+		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp, Keep: d.keep, Rebuild: d.rebuild,
 		Claims: env.Claims(claims), Lease: leaseFor, Log: env.Log, Metrics: env.Metrics,
 	}
 	if s.ReceiptWithin > 0 { // after the message was sent, the claim lapses only when its receipt would have arrived

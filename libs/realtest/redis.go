@@ -25,6 +25,12 @@ type RedisServer struct {
 	// Secure is rediss://127.0.0.1:<port>/0 of a server with TLS, which also accepts connections at URL.
 	Secure string
 
+	// Master is the primary's name for the Sentinels at URL; empty without Sentinels.
+	Master string
+	// Cluster is true if URL has the nodes of a cluster.
+	Cluster bool
+
+	group  []*redisProcess // the servers that hold data, with Sentinel and in a cluster
 	start  func()
 	stop   func()
 	kill   func()           // nil for an outside server
@@ -174,6 +180,7 @@ type redisProcess struct {
 	program  string
 	dir      string
 	settings map[string]string // in addition to the usual ones, by name
+	sentinel string            // the configuration file of a Sentinel; empty for a server with data
 	port     string
 	cmd      *exec.Cmd
 	exited   chan struct{}
@@ -196,6 +203,9 @@ func (p *redisProcess) run() error {
 	}
 	for name, value := range p.settings {
 		args = append(args, "--"+name, value)
+	}
+	if p.sentinel != "" {
+		args = []string{p.sentinel, "--sentinel"}
 	}
 	cmd := exec.Command(p.program, args...)
 	// If the test binary is killed, for example by its timeout, the server ends too.

@@ -30,7 +30,7 @@ func Check(cfg config.Config) error {
 		return err
 	})
 	if cfg.Redis.URL != "" && (err == nil || !strings.Contains(err.Error(), "redis.url: ")) {
-		_, errRedis := parseRedis(cfg.Redis.URL)
+		_, _, errRedis := parseRedis(cfg.Redis)
 		err = errors.Join(err, errRedis)
 	}
 	if cfg.NATS.Creds != "" {

@@ -193,7 +193,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		return ExplainJetStream(p.nats, err)
 	})
 
-	var client *redis.Client
+	var client redis.UniversalClient
 	ring := keyring.New(h.Config.MasterKeys())
 	var probes *RedisProbes
 	if h.Config.Redis.URL != "" {
@@ -231,19 +231,19 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 	if client == nil && !how.operator && !h.any(func(s Service) bool { return flow.ClaimsOf(s.Name) != "" }) {
 		return p, nil // no service claims anything, and their NATS accounts may not read the dedupe store's bucket
 	}
-	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps, h.Config.NATS.Embedded)
+	p.claims, err = claims(ctx, client, h.Config.Redis.Failover(), ring, probes, p.js, p.gaps, h.Config.NATS.Embedded)
 	return p, err
 }
 
 // claims opens the dedupe store: in Redis if it is configured, otherwise in buckets of the broker. Probes check a store in Redis
 // from then on.
 func claims(
-	ctx context.Context, client *redis.Client, ring keyring.Ring, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps, embedded bool,
+	ctx context.Context, client redis.UniversalClient, failover bool, ring keyring.Ring, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps, embedded bool,
 ) (func(dedupe.Options) dedupe.Store, error) {
 	var keeper func(dedupe.Options) dedupe.Backend
 	if client != nil {
 		keeper = func(o dedupe.Options) dedupe.Backend {
-			o.Ring = ring
+			o.Ring, o.Failover = ring, failover
 			r := dedupe.NewRedis(client, o)
 			probes.Add(r.Probe)
 			return r

@@ -208,7 +208,7 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 }
 
 // secureRedis returns a Redis that requires certificates of the authority, and a client for its operator.
-func secureRedis(t *testing.T, authority *realtest.Authority) (r *realtest.RedisServer, admin *redis.Client) {
+func secureRedis(t *testing.T, authority *realtest.Authority) (r *realtest.RedisServer, admin redis.UniversalClient) {
 	t.Helper()
 	r = realtest.RedisWithTLS(t, authority, true)
 	admin, err := ConnectRedis(config.Redis{URL: r.URL}) // its port without TLS, which accepts the operator

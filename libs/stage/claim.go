@@ -15,7 +15,7 @@ import (
 
 // claimed lets an effect happen once: claim, do the work, confirm. A failed attempt releases its claim. A redelivery of confirmed work
 // returns the stored outputs. Without a response from the dedupe store, no work is done.
-func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middleware {
+func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration, k keeping) middleware {
 	return func(next handler) handler {
 		if !s.Effect {
 			return next
@@ -32,7 +32,7 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 			case dedupe.Pending:
 				a.markUnknown(found)
 			case dedupe.Confirmed:
-				return unpack(found.Result)
+				return k.unpack(ctx, a, found.Result)
 			default:
 				return nil, outcome.PutOff(s.Policy.FirstDelay, "held", errHeld)
 			}
@@ -42,7 +42,7 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 			if err != nil {
 				return nil, errors.Join(err, giveBack(ctx, memory, owner, a, err))
 			}
-			if err := confirm(ctx, s, memory, dedupe.Done{ID: a.input.ID, Result: pack(outs)}); err != nil {
+			if err := confirm(ctx, s, memory, dedupe.Done{ID: a.input.ID, Result: k.pack(ctx, a, outs)}); err != nil {
 				// The claim is not released, because the work was done. The lease lapses, and the next attempt finds the claim
 				// pending and the outputs in the log.
 				return outs, outcome.Away("unconfirmed", fmt.Errorf("%w: %w", errUnconfirmed, err))

@@ -1,12 +1,16 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -71,7 +75,25 @@ type remembered struct {
 	Data    []byte      `json:"d"`
 }
 
-func pack(outs []Out) []byte {
+// keeping is how a stage stores its outputs with a confirmation. Its functions may be nil; see Runner.Keep and Runner.Rebuild.
+type keeping struct {
+	keep    func(a *attempt, outs []Out) []byte
+	rebuild func(ctx context.Context, a *attempt, kept []byte) ([]Out, error)
+}
+
+// keptMark begins the data of Runner.Keep. Stored outputs begin with "[".
+const keptMark = 1
+
+// pack returns the data from which unpack makes the outputs: what Keep returned, if Rebuild makes the same outputs of it, else the outputs
+// themselves.
+func (k keeping) pack(ctx context.Context, a *attempt, outs []Out) []byte {
+	if k.keep != nil && k.rebuild != nil {
+		if kept := k.keep(a, outs); kept != nil {
+			if rebuilt, err := k.rebuild(ctx, a, kept); err == nil && slices.EqualFunc(rebuilt, outs, sameOut) {
+				return append([]byte{keptMark}, kept...)
+			}
+		}
+	}
 	all := make([]remembered, len(outs))
 	for i, out := range outs {
 		all[i] = remembered{out.Subject, out.Header, out.Data}
@@ -80,7 +102,28 @@ func pack(outs []Out) []byte {
 	return packed
 }
 
-func unpack(packed []byte) ([]Out, error) {
+// sameOut reports whether two outputs are the same message. Their traces may differ.
+func sameOut(a, b Out) bool {
+	return a.Subject == b.Subject && bytes.Equal(a.Data, b.Data) &&
+		maps.EqualFunc(withoutTrace(a.Header), withoutTrace(b.Header), slices.Equal)
+}
+
+func withoutTrace(h nats.Header) nats.Header {
+	h = maps.Clone(h)
+	for _, name := range otel.GetTextMapPropagator().Fields() {
+		delete(h, name)
+	}
+	return h
+}
+
+func (k keeping) unpack(ctx context.Context, a *attempt, packed []byte) ([]Out, error) {
+	if len(packed) > 0 && packed[0] == keptMark && k.rebuild != nil {
+		outs, err := k.rebuild(ctx, a, packed[1:])
+		if err != nil {
+			return nil, outcome.Away("memory-unreadable", fmt.Errorf("make the stored outputs again: %w", err))
+		}
+		return outs, nil
+	}
 	var all []remembered
 	if len(packed) > 0 {
 		if err := json.Unmarshal(packed, &all); err != nil {

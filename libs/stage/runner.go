@@ -28,6 +28,10 @@ type Runner[In any] struct {
 	// attempt extends its claim every third of it.
 	Claims dedupe.Store
 	Lease  time.Duration
+	// Keep returns what Rebuild needs to make the outputs of a completed input again, which is less than the outputs: the input itself has
+	// the rest. It returns nil if that is impossible; then the outputs are stored. nil for a stage that always stores them.
+	Keep    func(in Event[In], outs []Out) []byte
+	Rebuild func(ctx context.Context, in Event[In], kept []byte) ([]Out, error)
 	// Left is the same store with the lease of a claim whose effect may have happened; nil if that lease is the same, see Left.
 	Left    dedupe.Store
 	Log     *slog.Logger
@@ -128,20 +132,51 @@ func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floor
 		leased(r.JS.Conn(), from.Config.AckWait),
 		decided(r.Stage, decider{r.Stage.Policy, newPostponed(), now}, p),
 		published(p),
-		claimed(r.Stage, r.Claims, r.Left, r.Lease),
+		claimed(r.Stage, r.Claims, r.Left, r.Lease, r.keeping()),
 		timed(r.Stage.Timeout),
 		recovered,
 	)
 }
 
-// do calls the stage's function. It is the innermost handler.
-func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
+// keeping applies Keep and Rebuild to attempts.
+func (r Runner[In]) keeping() keeping {
+	if r.Keep == nil || r.Rebuild == nil {
+		return keeping{}
+	}
+	return keeping{
+		keep: func(a *attempt, outs []Out) []byte {
+			in, err := r.event(a)
+			if err != nil {
+				return nil
+			}
+			return r.Keep(in, outs)
+		},
+		rebuild: func(ctx context.Context, a *attempt, kept []byte) ([]Out, error) {
+			in, err := r.event(a)
+			if err != nil {
+				return nil, err
+			}
+			return r.Rebuild(ctx, in, kept)
+		},
+	}
+}
+
+// event decodes the attempt's input.
+func (r Runner[In]) event(a *attempt) (Event[In], error) {
 	data, err := r.Decode(a.input.Data)
 	if err != nil {
-		return nil, outcome.PermanentFor("undecodable", err)
+		return Event[In]{}, outcome.PermanentFor("undecodable", err)
 	}
-	in := Event[In]{
+	return Event[In]{
 		ID: a.input.ID, Attempt: a.nth, Unknown: a.unknown, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
+	}, nil
+}
+
+// do calls the stage's function. It is the innermost handler.
+func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
+	in, err := r.event(a)
+	if err != nil {
+		return nil, err
 	}
 	if r.GivenUp != nil {
 		a.givenUp = func(reason error) []Out { return r.GivenUp(in, reason) }

@@ -554,7 +554,7 @@ type harness struct {
 	js     jetstream.JetStream
 	broker *realtest.Broker
 	redis  *realtest.RedisServer
-	client *redis.Client
+	client redis.UniversalClient
 	logged *servicetest.Logged
 	url    string
 	admin  string

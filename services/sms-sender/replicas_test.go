@@ -26,11 +26,11 @@ import (
 )
 
 // startReplicas starts two replicas on one broker and one Redis, and returns a client of that Redis.
-func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Client) {
+func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, redis.UniversalClient) {
 	t.Helper()
 	server := realtest.Redis(t)
 	b := servicetest.New(t, c)
-	var client *redis.Client
+	var client redis.UniversalClient
 	for range 2 {
 		var err error
 		if client, err = service.ConnectRedis(config.Redis{URL: server.URL}); err != nil {

@@ -301,6 +301,26 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		})
 	})
 
+	for name, start := range map[string]func(testing.TB, map[string]string) *realtest.RedisServer{
+		"a Redis with Sentinels": realtest.RedisSentinel, "a Redis Cluster": realtest.RedisCluster,
+	} {
+		t.Run(name+" loses its primaries", func(t *testing.T) {
+			t.Parallel()
+			if !all() {
+				t.Skip("make faults-all has it: six more processes")
+			}
+			w := newWorld(t, behaviour{})
+			h := testenv.InfrastructureWith(t, start, func(h *testenv.Env) string { return settings(h, w) })
+			s := furnish(t, h, w, strings.ToLower(strings.ReplaceAll(name, " ", "-")), 2, nil, testenv.Variant{})
+			s.prove(t, "kill -9 of each primary of "+name+" under load, two replicas", func() {
+				s.Until(t, "messages were sent", func() bool { return s.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.>") >= least })
+				for _, url := range s.Redis.Primaries() {
+					s.Redis.Failover(t, url)
+				}
+			})
+		})
+	}
+
 	t.Run("Redis responds and refuses claims", func(t *testing.T) {
 		t.Parallel()
 		if !all() || os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {

@@ -48,7 +48,7 @@ func TestShellFillsInThePasswords(t *testing.T) {
 		t.Skip("the Redis of SIGNRELAY_TEST_REDIS_URL has users of its own")
 	}
 	server := realtest.RedisWith(t, nil)
-	_, port, _ := strings.Cut(redisAs(t, server, "default").Options().Addr, ":")
+	_, port, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(server.URL, "redis://"), "/0"), ":")
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", fill+"deployments/redis/users.conf)\\\"\" | sed 's/^user /acl setuser /' | redis-cli -p "+port)
 	cmd.Dir = testenv.Root()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
@@ -66,7 +66,7 @@ func TestShellFillsInThePasswords(t *testing.T) {
 }
 
 // redisAs is a connection of this user; "default" is the administrator.
-func redisAs(t *testing.T, server *realtest.RedisServer, user string) *redis.Client {
+func redisAs(t *testing.T, server *realtest.RedisServer, user string) redis.UniversalClient {
 	t.Helper()
 	cfg := config.Redis{URL: server.URL}
 	if user != "default" {
@@ -238,4 +238,68 @@ func redisRefusals(t *testing.T, server *realtest.RedisServer) []string {
 		all = append(all, e.Username+": "+e.Reason+" "+e.Object)
 	}
 	return all
+}
+
+// With Sentinel and in a cluster, each user may do all that its service does, also after a failover. Without one of the commands that only
+// these modes need, the service is not ready.
+func TestRedisUsersWithFailover(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(testing.TB, map[string]string) *realtest.RedisServer{
+		"sentinel": realtest.RedisSentinel, "cluster": realtest.RedisCluster,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := realtest.RedisFailover(t, testenv.RedisUsers(), start)
+			check := func(u flow.RedisUser) error {
+				cfg := config.Redis{URL: server.URL, Username: u.Name, Password: testenv.PasswordOf(u.Name), Cluster: server.Cluster}
+				cfg.Sentinel.Master = server.Master
+				client, err := service.ConnectRedis(cfg)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = client.Close() }()
+				probes := service.NewRedisProbes(client)
+				probes.Add(limit.NewRedis(client, keyring.Ring{}).Probe)
+				if namespace := flow.ClaimsOf(u.Name); namespace != "" {
+					probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: namespace, Failover: true}).Probe)
+				}
+				return probes.Check(t.Context())
+			}
+			for _, u := range flow.RedisUsers() {
+				if err := check(u); err != nil {
+					t.Errorf("%s: %v", u.Name, err)
+				}
+				without := map[string]bool{"-info": flow.ClaimsOf(u.Name) != "", "-cluster": server.Cluster}
+				for command, needed := range without {
+					everywhere(t, server, "ACL SETUSER "+u.Name+" "+command)
+					if err := check(u); (err != nil) != needed {
+						t.Errorf("%s with %s: %v, want an error: %v", u.Name, command, err, needed)
+					}
+					everywhere(t, server, "ACL SETUSER "+u.Name+" "+u.Rules())
+				}
+			}
+			for _, url := range append(server.Primaries(), server.Replicas()...) {
+				for _, e := range realtest.RedisClient(t, url).ACLLog(t.Context(), 100).Val() {
+					// The cluster's client asks for COMMAND and works without it. The others are the commands that this test removed.
+					if !slices.Contains([]string{"command", "info", "info|replication", "cluster|slots"}, e.Object) {
+						t.Errorf("Redis refused %s of %s", e.Object, e.Username)
+					}
+				}
+			}
+		})
+	}
+}
+
+// everywhere sends a command to each server.
+func everywhere(t *testing.T, server *realtest.RedisServer, command string) {
+	t.Helper()
+	for _, url := range append(server.Primaries(), server.Replicas()...) {
+		var args []any
+		for _, word := range strings.Fields(command) {
+			args = append(args, word)
+		}
+		if err := realtest.RedisClient(t, url).Do(t.Context(), args...).Err(); err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+	}
 }

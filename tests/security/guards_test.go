@@ -68,7 +68,7 @@ var guards = []guard{
 		[]edit{{"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, hmac.Equal(nil, nil)"}},
 		"libs", "dedupe", "TestNoConfirmationIsForged", ""},
 	{"names of keys need the master key", "libs/dedupe/entry.go",
-		[]edit{{"if e.keys == nil {\n\t\treturn e.namespace + \":\" + id", "if true {\n\t\treturn e.namespace + \":\" + id"}, {"return \"1\" + string(d.Result)\n\tcase", "return \"1\" + string(d.Result)\n\tcase len(d.Result) == 0 && true:\n\t\treturn \"1\"\n\tcase"}, {"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, entry == \"1\""}},
+		[]edit{{"if e.keys == nil {\n\t\tif len(e.parts) > 1 {", "if true {\n\t\tif len(e.parts) > 1 {"}, {"return \"1\" + string(d.Result)\n\tcase", "return \"1\" + string(d.Result)\n\tcase len(d.Result) == 0 && true:\n\t\treturn \"1\"\n\tcase"}, {"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, entry == \"1\""}},
 		"tests", "security", "TestStolenRedisPasswordHidesNoEvent", "ingest wrote claimed by another: status 503"},
 	{"a Redis user writes only its own rates", "libs/flow/redis.go",
 		[]edit{{"\"signrelay:limit:{\"+rate+\"/*\"", "\"signrelay:limit:{*\"+rate[:0]"}},

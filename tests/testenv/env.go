@@ -47,11 +47,12 @@ type Env struct {
 	js         jetstream.JetStream // created at the first use
 
 	env         []string
-	node        node            // the single NATS server, if there is one
-	credentials nats.Option     // of the test's own connection, if the server requires them
-	embedded    bool            // the NATS server is part of standalone
-	redisUsers  map[string]bool // the services with users of their own in Redis; nil if Redis has no users
-	lazySync    bool            // NATS syncs every two minutes, its own default
+	node        node                                                      // the single NATS server, if there is one
+	credentials nats.Option                                               // of the test's own connection, if the server requires them
+	embedded    bool                                                      // the NATS server is part of standalone
+	startRedis  func(testing.TB, map[string]string) *realtest.RedisServer // nil for one server
+	redisUsers  map[string]bool                                           // the services with users of their own in Redis; nil if Redis has no users
+	lazySync    bool                                                      // NATS syncs every two minutes, its own default
 }
 
 // Standalone starts all services in one process, as `make run` does, on free ports. More variables can be added.
@@ -121,11 +122,30 @@ func (e *Env) StartReplica(t testing.TB, service string, n int) *Process {
 	return p
 }
 
+// InfrastructureWith is Infrastructure with the Redis that start makes: one with Sentinels, or a cluster.
+func InfrastructureWith(t testing.TB, start func(testing.TB, map[string]string) *realtest.RedisServer, settings func(*Env) string) *Env {
+	t.Helper()
+	e := newEnv(t)
+	e.startRedis = start
+	e.startNATS(t, node{})
+	e.provision(t, settings(e))
+	return e
+}
+
 // provision starts Redis, writes the settings, and creates the streams.
 func (e *Env) provision(t testing.TB, settings string) {
 	t.Helper()
-	var hasUsers bool
-	e.Redis, hasUsers = realtest.RedisWithUsers(t, RedisUsers())
+	hasUsers := true
+	if e.startRedis == nil {
+		e.Redis, hasUsers = realtest.RedisWithUsers(t, RedisUsers())
+	} else {
+		e.Redis = realtest.RedisFailover(t, RedisUsers(), e.startRedis)
+		if e.Redis.Master != "" {
+			e.env = append(e.env, "SIGNRELAY_REDIS_SENTINEL_MASTER="+e.Redis.Master)
+		} else {
+			e.env = append(e.env, "SIGNRELAY_REDIS_CLUSTER=true")
+		}
+	}
 	path := filepath.Join(e.DataDir, "signrelay.yaml")
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,17 +42,87 @@ func (e *examination) redis(ctx context.Context) []Finding {
 		return []Finding{{"redis", Fail, masked(service.ExplainRedis(err)), "check that the server runs, that redis.url is its address, and that the password is right"}}
 	}
 	claim := e.claim(ctx, client)
-	info, err := client.Info(ctx).Result()
+	info, err := primaryInfo(ctx, client)
 	if err != nil {
 		return []Finding{passed("redis", "reached"), claim, clock("redis clock", now, asked, came),
 			{"redis settings", Warn, "cannot be read: " + masked(err), "allow INFO, or check yourself that appendonly is yes and maxmemory-policy is noeviction"}}
 	}
-	is := fields(info)
-	return []Finding{passed("redis", "reached"), claim, redisVersion(is), role(is), appendOnly(is), eviction(is), e.epoch(ctx, client), clock("redis clock", now, asked, came)}
+	all := []Finding{passed("redis", "reached"), claim}
+	for _, is := range info {
+		all = append(all, redisVersion(is), role(is), appendOnly(is), eviction(is))
+		if e.cfg.Redis.Failover() {
+			all = append(all, e.redisReplicas(is))
+		}
+	}
+	return append(all, e.epoch(ctx, client), clock("redis clock", now, asked, came))
+}
+
+// primaryInfo returns the fields of INFO of each primary. In a cluster, "address" is the primary's.
+func primaryInfo(ctx context.Context, client redis.UniversalClient) ([]map[string]string, error) {
+	nodes, ok := client.(*redis.ClusterClient)
+	if !ok {
+		info, err := client.Info(ctx).Result()
+		return []map[string]string{fields(info)}, err
+	}
+	var mu sync.Mutex
+	var all []map[string]string
+	err := nodes.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		info, err := node.Info(ctx).Result()
+		if err != nil {
+			return err
+		}
+		is := fields(info)
+		is["address"] = node.Options().Addr
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, is)
+		return nil
+	})
+	slices.SortFunc(all, func(a, b map[string]string) int { return strings.Compare(a["address"], b["address"]) })
+	return all, err
+}
+
+// inStep is how many bytes a replica may lack and count as in step: less than a second of claims.
+const inStep = 1 << 20
+
+// redisReplicas shows the mode, the primary and its replicas, and warns of a primary that accepts writes without a replica: a failover then
+// loses them.
+func (e *examination) redisReplicas(is map[string]string) Finding {
+	const check = "redis replicas"
+	mode, primary := "Sentinel", is["address"]
+	if e.cfg.Redis.Cluster {
+		mode = "Cluster"
+	} else {
+		primary = e.cfg.Redis.Sentinel.Master
+	}
+	offset, _ := strconv.ParseInt(is["master_repl_offset"], 10, 64)
+	connected, current := 0, 0
+	for i := range 16 { // slave0:ip=…,port=…,state=online,offset=…,lag=0
+		replica, found := is["slave"+strconv.Itoa(i)]
+		if !found {
+			break
+		}
+		connected++
+		_, at, _ := strings.Cut(replica, ",offset=")
+		at, _, _ = strings.Cut(at, ",")
+		if sequence, err := strconv.ParseInt(at, 10, 64); err == nil && offset-sequence < inStep && strings.Contains(replica, "state=online") {
+			current++
+		}
+	}
+	state := fmt.Sprintf("%s, primary %s, %d of %d replicas in step", mode, primary, current, connected)
+	switch _, limited := is["min_slaves_good_slaves"]; {
+	case current == 0:
+		return Finding{check, Warn, state + ": without one there is no failover, and one that comes too late lacks entries", "start a replica, or look at its log"}
+	case !limited:
+		return Finding{check, Warn, state + "; the primary accepts writes without a replica, so after a split network they are lost",
+			"set min-replicas-to-write 1 and min-replicas-max-lag 10 on each server"}
+	default:
+		return passed(check, "%s", state)
+	}
 }
 
 // claim runs the services' commands in Redis, on its own keys.
-func (e *examination) claim(ctx context.Context, client *redis.Client) Finding {
+func (e *examination) claim(ctx context.Context, client redis.UniversalClient) Finding {
 	const check = "redis claim"
 	fail := func(user string, err error) Finding {
 		return Finding{check, Fail, user + ": " + masked(service.NameRefusal(ctx, client, err)), "see docs/operate.md, \"A Redis user\"; if the user belongs to some services only, name these services with --for"}
@@ -127,21 +198,40 @@ func eviction(is map[string]string) Finding {
 }
 
 // epoch reports the time since which the ids in Redis are complete.
-func (e *examination) epoch(ctx context.Context, client *redis.Client) Finding {
+func (e *examination) epoch(ctx context.Context, client redis.UniversalClient) Finding {
 	const check = "redis epoch"
-	last, began, found, ours, err := dedupe.ReadEpoch(ctx, client, e.ring())
-	switch {
-	case err != nil:
+	all, err := dedupe.ReadEpochs(ctx, client, e.ring())
+	if err != nil {
 		return Finding{check, Fail, masked(err), "check that the user of redis.url may read and write signrelay:epoch"}
-	case !found:
-		return Finding{check, Warn, "none: no callback has arrived yet, or Redis was emptied", "nothing to do: the first callback starts an epoch, and earlier ids are looked up in the log"}
-	case !ours:
-		return Finding{check, Warn, "the epoch was started with another master_key, or by another program",
-			"check that all services have the same master_key as this command; then the next callback starts a new epoch, and earlier ids are looked up in the log"}
 	}
-	since := "the ids are complete since " + began.UTC().Format(time.RFC3339)
-	if last != 0 && time.Since(began) < flow.Remember {
+	var newest dedupe.Epoch
+	missing := 0
+	for _, is := range all {
+		switch {
+		case !is.Found:
+			missing++
+			continue
+		case !is.OK:
+			return Finding{check, Warn, "the epoch was started with another master_key, or by another program",
+				"check that all services have the same master_key as this command; then the next callback starts a new epoch, and earlier ids are looked up in the log"}
+		}
+		if is.Began.After(newest.Began) {
+			newest.Began, newest.Last = is.Began, is.Last
+		}
+		if is.Lost.Until.After(newest.Lost.Until) {
+			newest.Lost = is.Lost
+		}
+	}
+	if missing == len(all) {
+		return Finding{check, Warn, "none: no callback has arrived yet, or Redis was emptied", "nothing to do: the first callback starts an epoch, and earlier ids are looked up in the log"}
+	}
+	since := "the ids are complete since " + newest.Began.UTC().Format(time.RFC3339)
+	if newest.Last != 0 && time.Since(newest.Began) < flow.Remember {
 		return Finding{check, Warn, since + ", when the log was not empty: Redis was emptied or is new, or the master_key is new", "nothing to do: earlier ids are looked up in the log, which is slower, until 4 days have passed"}
+	}
+	if lost := newest.Lost; time.Since(lost.Until) < flow.Remember {
+		return Finding{check, Warn, since + ", but a failover may have lost some between " + lost.Since.UTC().Format(time.RFC3339) + " and " + lost.Until.UTC().Format(time.RFC3339),
+			"nothing to do: ids of that time are looked up in the log until 4 days have passed"}
 	}
 	return passed(check, "%s", since)
 }

@@ -1,0 +1,76 @@
+package notification
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// The dedupe store keeps a sent message for 15 days, so that its event can be published again. Almost all of the event is in the
+// notification. These functions store the rest: the time, the number of parts and the vendor's id, about 40 bytes instead of 800.
+
+const (
+	keptDuplicate = 1 << iota // the message may have been sent twice
+	keptUUID                  // the vendor's id is a UUID, stored as 16 bytes
+)
+
+// keep returns what rebuild needs to make the event again, or nil if there is more than a simple notification.sent.
+func (d delivery) keep(_ stage.Event[*notifyv1.Notification], outs []stage.Out) []byte {
+	if len(outs) != 1 {
+		return nil
+	}
+	e, err := event.Decode(outs[0].Data)
+	if err != nil || e.GetType() != event.NotificationSent || e.GetNotice().GetReason() != "" || len(e.GetAttributes()) > 0 {
+		return nil
+	}
+	flags, reference := byte(0), []byte(e.GetNotice().GetReference())
+	if e.GetNotice().GetPossibleDuplicate() {
+		flags |= keptDuplicate
+	}
+	if id, ok := uuidBytes(string(reference)); ok {
+		flags, reference = flags|keptUUID, id
+	}
+	kept := binary.BigEndian.AppendUint64([]byte{flags}, uint64(event.Time(e).UnixNano()))
+	return append(binary.AppendUvarint(kept, uint64(e.GetNotice().GetParts())), reference...)
+}
+
+// rebuild makes the event of keep.
+func (d delivery) rebuild(ctx context.Context, in stage.Event[*notifyv1.Notification], kept []byte) ([]stage.Out, error) {
+	const head = 1 + 8
+	if len(kept) <= head {
+		return nil, errKept
+	}
+	parts, n := binary.Uvarint(kept[head:])
+	if n <= 0 || parts > 1<<16 {
+		return nil, errKept
+	}
+	at := time.Unix(0, int64(binary.BigEndian.Uint64(kept[1:head])))
+	r := Receipt{Reference: string(kept[head+n:]), Parts: uint32(parts), PossibleDuplicate: kept[0]&keptDuplicate != 0}
+	if kept[0]&keptUUID != 0 {
+		if len(r.Reference) != 16 {
+			return nil, errKept
+		}
+		r.Reference = uuidText([]byte(r.Reference))
+	}
+	return outs(ctx, Sent(in.Data, d.stage, at, r))
+}
+
+var errKept = errors.New("the stored data of a sent message is damaged")
+
+// uuidBytes returns the 16 bytes of a UUID in its usual form, in lower case.
+func uuidBytes(text string) (id []byte, ok bool) {
+	id, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	return id, err == nil && len(id) == 16 && uuidText(id) == text
+}
+
+func uuidText(id []byte) string {
+	h := hex.EncodeToString(id)
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
