@@ -12,6 +12,10 @@ import (
 func TestMain(m *testing.M) {
 	status := m.Run()
 	testenv.Cleanup()
+	if err := report(); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
 	os.Exit(status)
 }
 
@@ -21,52 +25,86 @@ const (
 	rounds      = 9
 )
 
+// compared is the outcome of a load on ingest and on the bare handler, in alternating rounds.
+type compared struct {
+	perSecond, ofBare float64
+	p50, p99          time.Duration // the means of the rounds
+	ownCPU, ofBareCPU float64       // of the loaded process, in µs a callback, and as a ratio to the bare handler's
+}
+
+// compare sends rounds of n callbacks to a URL of a process and to the bare handler.
+func compare(b *testing.B, url string, loaded *testenv.Process, n, connections int, name string) compared {
+	b.Helper()
+	bare, reference := testenv.BareServer(b)
+	defer reference.Kill()
+	load(b, url, callbacks(2000, "warm"+name, "recipient.opened"), connections)
+	load(b, bare, callbacks(2000, "warm"+name, "recipient.opened"), connections)
+	var c compared
+	var theirs, theirCPU float64
+	for round := range rounds {
+		batch := callbacks(n, fmt.Sprintf("%s%d-%d", name, time.Now().UnixNano()%1e6, round), "recipient.opened")
+		before := testenv.CPU(b, reference.PID())
+		other := load(b, bare, batch, connections)
+		otherCPU := testenv.CPU(b, reference.PID()) - before
+		before = testenv.CPU(b, loaded.PID())
+		got := load(b, url, batch, connections)
+		used := testenv.CPU(b, loaded.PID()) - before
+		b.Logf("round %d: %.0f/s p50 %v p99 %v, own CPU %v a callback; bare %.0f/s, %v", round,
+			got.perSecond, got.p50.Round(10*time.Microsecond), got.p99.Round(10*time.Microsecond), used/time.Duration(n),
+			other.perSecond, otherCPU/time.Duration(n))
+		c.perSecond, theirs = c.perSecond+got.perSecond/rounds, theirs+other.perSecond/rounds
+		c.p50, c.p99 = c.p50+got.p50/rounds, c.p99+got.p99/rounds
+		c.ownCPU += float64(used.Microseconds()) / float64(n) / rounds
+		theirCPU += float64(otherCPU.Microseconds()) / float64(n) / rounds
+	}
+	c.ofBare, c.ofBareCPU = c.perSecond/theirs, c.ownCPU/theirCPU
+	b.ReportMetric(c.perSecond, "callbacks/s")
+	b.ReportMetric(c.ofBare, "of-bare")
+	b.ReportMetric(c.ownCPU, "own-CPU-µs/callback")
+	b.ReportMetric(0, "ns/op")
+	return c
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
 // BenchmarkAccepted measures accepted callbacks per second (1 KiB, signed, unique: verify, normalize, Redis, stream ack) and ingest's own
 // CPU per callback, compared with a bare handler in the same run. With fsync, NATS has sync_interval always; without it, the server's
 // default of two minutes.
 func BenchmarkAccepted(b *testing.B) {
-	for _, fsync := range []bool{false, true} {
-		b.Run(fmt.Sprintf("fsync=%v", fsync), func(b *testing.B) {
-			h := testenv.Ingest(b, fsync)
-			bare := "http://" + testenv.BareServer(b)
-			ingest := h.IngestURL + "/webhooks/pleasesign/demo"
-			load(b, ingest, callbacks(2000, "warm"), connections)
-			load(b, bare, callbacks(2000, "warm"), connections)
+	for _, at := range []struct {
+		row         string
+		fsync       bool
+		connections int
+	}{{"accepted-64", false, 64}, {"accepted-256", false, 256}, {"fsync-64", true, 64}, {"fsync-256", true, 256}} {
+		b.Run(at.row, func(b *testing.B) {
+			h := testenv.Ingest(b, at.fsync)
 			n := requests
-			if fsync {
+			if at.fsync {
 				n /= 2
 			}
-			var ours, theirs, own float64
 			for b.Loop() {
-				for round := range rounds {
-					batch := callbacks(n, fmt.Sprintf("%d-%d", time.Now().UnixNano()%1e6, round))
-					reference := load(b, bare, batch, connections)
-					before := testenv.CPU(b, h.Processes["ingest"].PID())
-					got := load(b, ingest, batch, connections)
-					used := testenv.CPU(b, h.Processes["ingest"].PID()) - before
-					b.Logf("round %d: %.0f/s p50 %v p99 %v, own CPU %v a callback; bare %.0f/s", round,
-						got.perSecond, got.p50.Round(10*time.Microsecond), got.p99.Round(10*time.Microsecond), used/time.Duration(n), reference.perSecond)
-					ours, theirs, own = ours+got.perSecond, theirs+reference.perSecond, own+float64(used.Microseconds())/float64(n)
+				c := compare(b, h.IngestURL+"/webhooks/pleasesign/demo", h.Processes["ingest"], n, at.connections, "")
+				figure(b, at.row+"-of-bare", c.ofBare)
+				if at.connections == 64 {
+					figure(b, at.row, c.perSecond)
+					figure(b, at.row+"-p50", milliseconds(c.p50))
+					figure(b, at.row+"-p99", milliseconds(c.p99))
+				}
+				if at.row == "accepted-64" {
+					figure(b, "own-cpu", c.ownCPU)
+					figure(b, "own-cpu-of-bare", c.ofBareCPU)
 				}
 			}
-			b.ReportMetric(ours/rounds, "callbacks/s")
-			b.ReportMetric(ours/theirs, "of-bare")
-			b.ReportMetric(own/rounds, "own-CPU-µs/callback")
-			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
-// BenchmarkStandalone measures the start and the idle memory of `signrelay run`.
-func BenchmarkStandalone(b *testing.B) {
+// BenchmarkRun measures accepted callbacks per second of `signrelay run` without Redis, which writes each message to the disk before its ack.
+func BenchmarkRun(b *testing.B) {
+	h := testenv.Standalone(b)
 	for b.Loop() {
-		testenv.Program(b, "signrelay")
-		h := testenv.Standalone(b)
-		h.Processes["signrelay"].Stop()
-		began := time.Now()
-		h.Processes["signrelay"].Start()
-		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms-until-ready")
-		b.ReportMetric(float64(testenv.Memory(b, h.Processes["signrelay"].PID()))/1e6, "MB-idle")
+		c := compare(b, h.IngestURL+"/webhooks/pleasesign/demo", h.Processes["signrelay"], requests/5, connections, "run")
+		figure(b, "run-64", c.perSecond)
+		figure(b, "run-64-of-bare", c.ofBare)
 	}
-	b.ReportMetric(0, "ns/op")
 }

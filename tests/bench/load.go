@@ -23,13 +23,13 @@ type callback struct {
 	header, value string // the authentication
 }
 
-// callbacks makes n unique callbacks of 1 KiB: PleaseSign's recipient.complete, signed with the key "test".
-func callbacks(n int, run string) []callback {
+// callbacks makes n unique callbacks of PleaseSign, each of 1 KiB and signed with the key "test".
+func callbacks(n int, run, kind string) []callback {
 	all := make([]callback, n)
 	for i := range all {
-		body := fmt.Sprintf(`{"id":"%s-%d","event":"recipient.complete","document_id":"PLSDOC%s%08d","recipient_id":"r%d",`+
+		body := fmt.Sprintf(`{"id":"%s-%d","event":%q,"document_id":"PLSDOC%s%08d","recipient_id":"r%d",`+
 			`"first_name":"John","last_name":"Doe","email":"example@pleasesign.com.au","mobile":"61437111222","method":"email",`+
-			`"complete_date":%d,"note":"`, run, i, run, i, i, time.Now().Unix())
+			`"opened_date":%d,"note":"`, run, i, kind, run, i, i, time.Now().Unix())
 		body += strings.Repeat("x", 1024-len(body)-2) + `"}`
 		all[i] = callback{body: body, header: "X-Pleasesign-Signature", value: pleasesign.Sign("test", []byte(body))}
 	}

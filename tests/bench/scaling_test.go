@@ -27,6 +27,8 @@ func BenchmarkReplicas(b *testing.B) {
 			for stage, rate := range pass(b, replicas) {
 				if replicas == 1 {
 					one[stage] = rate
+				} else {
+					figure(b, fmt.Sprintf("%s-%d", stage, replicas), rate/one[stage])
 				}
 				b.Logf("%-10s %d replicas: %4.0f/s, %.2f of one replica", stage, replicas, rate, rate/one[stage])
 				b.ReportMetric(rate/one[stage], fmt.Sprintf("%s-%d-of-one", stage, replicas))

@@ -42,22 +42,32 @@ func BenchmarkSize(b *testing.B) {
 		for _, stage := range testenv.Services[2:] {
 			h.StartService(b, stage, stage)
 		}
-		begun := take(b, h)
+		begun, began := take(b, h), time.Now()
 		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(notified, "request_sent"), connections)
 		h.Until(b, "each message was sent", func() bool { return len(upstream.Sent.Times()) >= notified && post.emails.Load() >= notified })
+		figure(b, "notifications", notified/time.Since(began).Seconds())
 		h.WaitIdle(b)
 		done := take(b, h)
+		callback, notification := stored.since(before, heard), done.since(begun, notified)
+		figure(b, "notification-cpu", notification.processors())
+		figure(b, "notification-of-callback", notification.processors()/callback[ingestCPU])
+		figure(b, "redis-callback", callback[redisMemory])
+		figure(b, "redis-message", (notification[redisMemory]-callback[redisMemory])/2)
 		// The output of a benchmark is cut after ten lines.
-		_, _ = os.Stdout.WriteString(table(stored.since(before, heard), done.since(begun, notified)) + memories(b, h))
+		_, _ = os.Stdout.WriteString(costs(callback, notification) + memories(b, h))
 	}
 	b.ReportMetric(0, "ns/op")
 }
 
 // clickwrap makes n callbacks about n documents, as large as the provider's own examples.
-func clickwrap(n int, kind string) []callback {
+func clickwrap(n int, kind string) []callback { return clickwrapFrom(0, n, kind) }
+
+// clickwrapFrom is clickwrap with documents from this number on.
+func clickwrapFrom(first, n int, kind string) []callback {
 	all := make([]callback, n)
-	for i := range all {
-		all[i] = callback{header: "Pactsafe-Webhook-Token", value: "12345", body: fmt.Sprintf(
+	for at := range all {
+		i := first + at
+		all[at] = callback{header: "Pactsafe-Webhook-Token", value: "12345", body: fmt.Sprintf(
 			`{"type":"webhook","event_type":%[1]q,"description":"PactSafe sent \"Example Contract\"","site":2,"request":"d-%06[2]d",`+
 				`"activity":"5a26bbf9e623117c%08[2]d","user":45,"created_time":%[3]q,"deliverable":true,"id":"596f85a084281715%08[2]d"}`,
 			kind, i, time.Now().UTC().Format(time.RFC3339))}
@@ -101,20 +111,40 @@ func take(b *testing.B, h *testenv.Env) spent {
 	return s
 }
 
+// cost is the cost of a million callbacks, by what is used: CPU in seconds, memory and disk in MB. For one callback the same numbers are
+// microseconds and bytes.
+type cost map[string]float64
+
+const (
+	cpuSuffix   = ", CPU seconds"
+	ingestCPU   = "ingest" + cpuSuffix
+	redisMemory = "redis, MB of memory"
+)
+
+// processors is the CPU of all processes.
+func (c cost) processors() (seconds float64) {
+	for name, used := range c {
+		if strings.HasSuffix(name, cpuSuffix) {
+			seconds += used
+		}
+	}
+	return seconds
+}
+
 // since is the cost of a million callbacks, extrapolated from n.
-func (s spent) since(before spent, n int) map[string]float64 {
-	million, cost := 1e6/float64(n), map[string]float64{}
+func (s spent) since(before spent, n int) cost {
+	million, cost := 1e6/float64(n), cost{}
 	for name, used := range s.cpu {
-		cost[name+", CPU seconds"] = (used - before.cpu[name]).Seconds() * million
+		cost[name+cpuSuffix] = (used - before.cpu[name]).Seconds() * million
 	}
 	for name, bytes := range s.disk {
 		cost[name+", MB on disk, each replica"] = float64(bytes-before.disk[name]) * million / 1e6
 	}
-	cost["redis, MB of memory"] = float64(s.redis-before.redis) * million / 1e6
+	cost[redisMemory] = float64(s.redis-before.redis) * million / 1e6
 	return cost
 }
 
-func table(stored, all map[string]float64) string {
+func costs(stored, all cost) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "\na million callbacks (measured: %d, %d)  only stored  with a text and an e-mail\n", heard, notified)
 	for _, what := range slices.Sorted(maps.Keys(all)) {

@@ -561,17 +561,17 @@ func Ingest(t testing.TB, fsync bool) *Env {
 	return e
 }
 
-// BareServer starts the benchmarks' reference server and returns its address.
-func BareServer(t testing.TB) string {
+// BareServer starts the benchmarks' reference server and returns its URL and process.
+func BareServer(t testing.TB) (string, *Process) {
 	t.Helper()
 	addr := FreeAddress(t)
 	p := newProcess(t, "bare", Program(t, "bare"), "", nil, addr).Start()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			_ = conn.Close()
-			return addr
+			return "http://" + addr, p
 		}
 	}
 	t.Fatalf("bare does not listen:\n%s", p.Output())
-	return ""
+	return "", nil
 }

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
@@ -50,7 +53,31 @@ func (e *Env) RestartNATS(t testing.TB, room string) {
 	e.Processes["nats"].Start()
 }
 
+<<<<<<< HEAD
 // NATSMonitor returns the monitoring address of a single server.
+=======
+// WithStore starts a NATS server on the store of a stopped standalone for the duration of a call. The server syncs to the disk every two
+// minutes, to fill a long log in a short time.
+func (e *Env) WithStore(t testing.TB, use func(jetstream.JetStream)) {
+	t.Helper()
+	e.lazySync = true
+	e.startNATS(t, node{})
+	nc, err := nats.Connect(e.NATSURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use(js)
+	nc.Close()
+	e.Processes["nats"].Stop()
+	delete(e.Processes, "nats")
+}
+
+// NATSMonitor is the monitoring address of a single server.
+>>>>>>> b092e35 (Benchmarks report one table of figures with targets and the change against a baseline)
 func (e *Env) NATSMonitor() string { return "http://" + e.node.monitor }
 
 // Cluster starts Infrastructure with a cluster of three NATS servers. Its streams have three replicas.

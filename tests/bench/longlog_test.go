@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/event"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/testenv"
+)
+
+const (
+	short, long = 10_000, 1_000_000 // events in the log
+	perDocument = 10                // events
+)
+
+// BenchmarkStandalone measures the start and the idle memory of `signrelay run`, with an empty log and with a long one.
+func BenchmarkStandalone(b *testing.B) {
+	for b.Loop() {
+		testenv.Program(b, "signrelay")
+		h := testenv.Standalone(b)
+		p := h.Processes["signrelay"]
+		restart := func(suffix string) {
+			began := time.Now()
+			p.Start()
+			took := float64(time.Since(began).Milliseconds())
+			time.Sleep(5 * time.Second) // the memory that only the start needs has been released by then
+			memory := float64(testenv.Memory(b, p.PID())) / 1e6
+			figure(b, "start"+suffix, took)
+			figure(b, "memory"+suffix, memory)
+			b.ReportMetric(took, "ms-until-ready"+suffix)
+			b.ReportMetric(memory, "MB-idle"+suffix)
+		}
+		p.Stop()
+		restart("")
+		p.Stop()
+		h.WithStore(b, func(js jetstream.JetStream) { fill(b, js, 0, long) })
+		restart("-long-log")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkLongLog measures the CPU of all processes for a callback and for a notification, with a short and with a long log.
+func BenchmarkLongLog(b *testing.B) {
+	const stored, told = 20_000, 3_000
+	for b.Loop() {
+		upstream := testenv.NewSlowUpstream(b, 0)
+		upstream.Mail = true
+		post := newMailbox(b)
+		h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, upstream, post.address) })
+		h.Timeout = 15 * time.Minute
+		for _, service := range testenv.Services[1:] {
+			h.StartService(b, service, service)
+		}
+		url, next := h.IngestURL+"/webhooks/clickwrap/demo", 0
+		measure := func(n int, kind string) float64 {
+			before, messages := take(b, h), post.emails.Load()
+			load(b, url, clickwrapFrom(next, n, kind), connections)
+			if kind == "request_sent" {
+				h.Until(b, "each e-mail was sent", func() bool { return post.emails.Load()-messages >= int64(n) })
+			}
+			h.WaitIdle(b)
+			next += n
+			return take(b, h).since(before, n).processors()
+		}
+		measure(stored/10, "request_sent") // all programs are warm
+		var callback, notification [2]float64
+		filled := 0
+		for i, length := range []int{short, long} {
+			fill(b, h.JetStream(b), filled, length)
+			filled = length
+			h.WaitIdle(b)
+			callback[i], notification[i] = measure(stored, "activity_visited"), measure(told, "request_sent")
+			b.Logf("%d events in the log: %.0f µs of CPU a callback, %.0f a notification", length, callback[i], notification[i])
+		}
+		figure(b, "long-log-callback", callback[1]/callback[0])
+		figure(b, "long-log-notification", notification[1]/notification[0])
+		b.ReportMetric(callback[1]/callback[0], "callback-of-short-log")
+		b.ReportMetric(notification[1]/notification[0], "notification-of-short-log")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// fill stores events that cause no message, from the first number up to another, each with a kilobyte of attributes.
+func fill(b *testing.B, js jetstream.JetStream, from, to int) {
+	b.Helper()
+	began := time.Now()
+	for i := from; i < to; i++ {
+		document := fmt.Sprintf("old-%07d", i/perDocument)
+		m, err := event.Message(b.Context(), &signingv1.SigningEvent{
+			Id: fmt.Sprintf("%032x", i), Source: "demo", Provider: "clickwrap", Type: event.RecipientOpened,
+			OccurredAt: timestamppb.New(began), ReceivedAt: timestamppb.New(began),
+			Document:   &signingv1.Document{Id: document, Title: "Example Contract"},
+			Attributes: map[string]string{"description": fmt.Sprintf("%0900d", i)},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := js.PublishMsgAsync(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(10 * time.Minute):
+		b.Fatal("the log was not filled within 10 minutes")
+	}
+	b.Logf("%d events stored in %v", to-from, time.Since(began).Round(time.Second))
+}
