@@ -63,7 +63,8 @@ var table = []row{
 
 var measured = struct {
 	sync.Mutex
-	values map[string]float64
+	values                 map[string]float64
+	callback, notification cost
 }{values: map[string]float64{}}
 
 // figure records one value of the table.
@@ -86,8 +87,10 @@ const baselineFile = "baseline.json"
 
 // baseline has the figures of an earlier run, with which the next runs are compared.
 type baseline struct {
-	Machine string             `json:"machine"`
-	Figures map[string]float64 `json:"figures"`
+	Machine      string             `json:"machine"`
+	Figures      map[string]float64 `json:"figures"`
+	Callback     cost               `json:"callback"`     // what a million callbacks cost that are only stored
+	Notification cost               `json:"notification"` // and those that cause a text and an e-mail
 }
 
 // report prints the measured rows with the change against the baseline, and stores them with -update.
@@ -171,6 +174,9 @@ func (b baseline) write() error {
 	b.Machine = fmt.Sprintf("%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	for key, value := range measured.values {
 		b.Figures[key] = value
+	}
+	if measured.callback != nil {
+		b.Callback, b.Notification = measured.callback, measured.notification
 	}
 	data, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {

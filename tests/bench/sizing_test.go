@@ -49,6 +49,7 @@ func BenchmarkSize(b *testing.B) {
 		h.WaitIdle(b)
 		done := take(b, h)
 		callback, notification := stored.since(before, heard), done.since(begun, notified)
+		measured.callback, measured.notification = callback, notification
 		figure(b, "notification-cpu", notification.processors())
 		figure(b, "notification-of-callback", notification.processors()/callback[ingestCPU])
 		figure(b, "redis-callback", callback[redisMemory])
@@ -111,26 +112,6 @@ func take(b *testing.B, h *testenv.Env) spent {
 	return s
 }
 
-// cost is the cost of a million callbacks, by what is used: CPU in seconds, memory and disk in MB. For one callback the same numbers are
-// microseconds and bytes.
-type cost map[string]float64
-
-const (
-	cpuSuffix   = ", CPU seconds"
-	ingestCPU   = "ingest" + cpuSuffix
-	redisMemory = "redis, MB of memory"
-)
-
-// processors is the CPU of all processes.
-func (c cost) processors() (seconds float64) {
-	for name, used := range c {
-		if strings.HasSuffix(name, cpuSuffix) {
-			seconds += used
-		}
-	}
-	return seconds
-}
-
 // since is the cost of a million callbacks, extrapolated from n.
 func (s spent) since(before spent, n int) cost {
 	million, cost := 1e6/float64(n), cost{}
@@ -138,7 +119,7 @@ func (s spent) since(before spent, n int) cost {
 		cost[name+cpuSuffix] = (used - before.cpu[name]).Seconds() * million
 	}
 	for name, bytes := range s.disk {
-		cost[name+", MB on disk, each replica"] = float64(bytes-before.disk[name]) * million / 1e6
+		cost[name+diskSuffix] = float64(bytes-before.disk[name]) * million / 1e6
 	}
 	cost[redisMemory] = float64(s.redis-before.redis) * million / 1e6
 	return cost
