@@ -132,6 +132,24 @@ func report() error {
 	return nil
 }
 
+// performanceTable prints the baseline as a table in Markdown.
+func performanceTable(b baseline) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "| measured on %s | | target |\n|---|---|---|\n", b.Machine)
+	for _, r := range table {
+		value, ok := b.Figures[r.key]
+		if !ok {
+			continue
+		}
+		what := strings.TrimPrefix(r.what, "  ")
+		if what != r.what {
+			what = "– " + what
+		}
+		fmt.Fprintf(&out, "| %s | "+r.format+" | %s |\n", what, value, strings.TrimSpace(r.wanted()+" "+r.verdict(value)))
+	}
+	return out.String()
+}
+
 func (r row) wanted() string {
 	switch {
 	case r.target == 0:

@@ -12,33 +12,33 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// TestScaleTable compares the table in docs/scale.md with the model and the baseline; -update writes it.
-func TestScaleTable(t *testing.T) {
+// Tables in documents are those of the baseline; -update writes them.
+func TestDocumentsHaveTheTables(t *testing.T) {
 	t.Parallel()
-	const begin, end = "<!-- scale table: begin -->\n", "<!-- scale table: end -->"
 	measured, err := readBaseline()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(testenv.Root(), "docs", "scale.md")
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(data), begin)
-	old, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatalf("%s has no place for the table", path)
-	}
-	want := scaleTable(measured)
-	if old == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("docs/scale.md has another table than the model: run `cd tests && go test ./bench -run TestScaleTable -update`\n%s", want)
-	}
-	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o600); err != nil {
-		t.Fatal(err)
+	for file, want := range map[string]string{"scale.md": scaleTable(measured), "performance.md": performanceTable(measured)} {
+		const begin, end = "<!-- table: begin -->\n", "<!-- table: end -->"
+		path := filepath.Join(testenv.Root(), "docs", file)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, rest, found := strings.Cut(string(data), begin)
+		old, after, ended := strings.Cut(rest, end)
+		switch {
+		case !found || !ended:
+			t.Errorf("%s has no place for the table", path)
+		case old == want:
+		case !*update:
+			t.Errorf("docs/%s has another table than the baseline: run `cd tests && go test ./bench -run TestDocumentsHaveTheTables -update`\n%s", file, want)
+		default:
+			if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
