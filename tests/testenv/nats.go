@@ -53,9 +53,6 @@ func (e *Env) RestartNATS(t testing.TB, room string) {
 	e.Processes["nats"].Start()
 }
 
-<<<<<<< HEAD
-// NATSMonitor returns the monitoring address of a single server.
-=======
 // WithStore starts a NATS server on the store of a stopped standalone for the duration of a call. The server syncs to the disk every two
 // minutes, to fill a long log in a short time.
 func (e *Env) WithStore(t testing.TB, use func(jetstream.JetStream)) {
@@ -76,8 +73,7 @@ func (e *Env) WithStore(t testing.TB, use func(jetstream.JetStream)) {
 	delete(e.Processes, "nats")
 }
 
-// NATSMonitor is the monitoring address of a single server.
->>>>>>> b092e35 (Benchmarks report one table of figures with targets and the change against a baseline)
+// NATSMonitor returns the monitoring address of a single server.
 func (e *Env) NATSMonitor() string { return "http://" + e.node.monitor }
 
 // Cluster starts Infrastructure with a cluster of three NATS servers. Its streams have three replicas.
