@@ -125,7 +125,7 @@ func (p party) replicas(perSecond float64) int {
 // a worker is free.
 func (p party) wait(perSecond float64, workers int) time.Duration {
 	const arrivals = 50_000
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a simulation; the same numbers each time
+	random := rand.New(rand.NewPCG(1, 2))
 	mu := math.Log(p.median.Seconds())
 	sigma := (math.Log(p.p99.Seconds()) - mu) / 2.326 // the 99th percentile of the normal distribution
 	free := make(times, workers)
