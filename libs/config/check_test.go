@@ -8,6 +8,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
+	packs "github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/clickwrap"
 	"github.com/signrelay/signrelay/libs/providers/esignv1"
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
@@ -20,7 +21,12 @@ import (
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
-var providers = []string{"clickwrap", "esign-v1", "pleasesign"}
+var providers = func() (names []string) {
+	for _, p := range packs.All {
+		names = append(names, p.Name)
+	}
+	return names
+}()
 
 func TestAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()

@@ -108,7 +108,7 @@ type Policy struct {
 // make a signer's link a dead letter.
 var retryForADay = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * time.Minute}
 
-// Producer is a service that writes events from outside into the log.
+// Producer is a service without an input stream that writes events into the log: it receives requests, or runs periodically.
 type Producer struct {
 	Name      string
 	Publishes []string // the subjects on which it publishes

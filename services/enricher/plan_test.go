@@ -523,3 +523,29 @@ func TestAMessageHasTheDataForItsTemplates(t *testing.T) {
 		t.Errorf("to the sender: %v", messages)
 	}
 }
+
+// A kind that the planner does not know would be dropped without a trace.
+func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
+	t.Parallel()
+	document := &pack.Document{
+		Sender: pack.Sender{Email: "sender@example.com"},
+		Recipients: []pack.Recipient{
+			with(ann, signed, place(1)), with(cyd, signed, place(1)), with(bob, place(2)), // ann's signature was the last of the first two
+		},
+	}
+	for _, kind := range event.Kinds {
+		for _, eventType := range kind.After {
+			actor := "ann"
+			if eventType == event.RecipientUndeliverable || eventType == event.RecipientDeclined {
+				actor = "bob"
+			}
+			past := history{signatures: []*signingv1.SigningEvent{
+				{Type: event.RecipientSigned, Recipient: by("ann")}, {Type: event.RecipientSigned, Recipient: by("cyd")},
+			}}
+			p := plan(us, happened(eventType, by(actor)), document, past)
+			if !slices.ContainsFunc(p.messages, func(n *notifyv1.Notification) bool { return n.GetKind() == kind.Kind }) {
+				t.Errorf("%s: no message %s; messages %v, suppressed %v, waiting %v", eventType, event.KindName(kind.Kind), p.messages, p.suppressed, p.waiting)
+			}
+		}
+	}
+}

@@ -39,7 +39,7 @@ func write(root string, services []service.Service) error {
 			}
 			return settingsSchema(is, sections.All)
 		},
-		"deployments/grafana/signrelay.json":    func(was string) (string, error) { return dashboard(was, flow.Producers[0].Name, flow.Stages) },
+		"deployments/grafana/signrelay.json":    func(was string) (string, error) { return dashboard(was, ingest(), flow.Stages) },
 		"docs/operate.md":                       func(was string) (string, error) { return units(was, services, sections.All) },
 		"deployments/prometheus/prometheus.yml": func(was string) (string, error) { return scraped(was, services) },
 		"docker-compose.yml":                    blocks(map[string]string{"nats": composeNATS("      ", services), "redis": composeRedis(services), "hosts": hosts(services)}),
@@ -55,6 +55,12 @@ func write(root string, services []service.Service) error {
 		errs = append(errs, rewrite(filepath.Join(root, name), table))
 	}
 	return errors.Join(errs...)
+}
+
+// ingest returns the name of the service that receives the providers' callbacks.
+func ingest() string {
+	i := slices.IndexFunc(flow.Producers, func(p flow.Producer) bool { return p.Receives != "" })
+	return flow.Producers[i].Name
 }
 
 func rewrite(path string, table func(was string) (string, error)) error {

@@ -42,7 +42,11 @@
 {{- if eq .name "doctor" }}{{ $to = list "ingest" }}{{ end }}
 {{- if .root.Values.services.sandbox.enabled }}
 {{- if or (has "web" .row.calls) (has "smtp" .row.calls) }}{{ $to = append $to "sandbox" }}{{ end }}
-{{- if eq .name "sandbox" }}{{ $to = list "ingest" "sms-sender" }}{{ end }}
+{{- if eq .name "sandbox" }}
+{{- range $name, $row := $rows }}
+{{- if eq (include "signrelay.receivesCallbacks" $row) "true" }}{{ $to = append $to $name }}{{ end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- range $to }}
 - to:
@@ -56,4 +60,11 @@
 {{- with $policy.extraEgress }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* signrelay.receivesCallbacks: whether outside parties, or the sandbox in their place, call a service: it has a path of the Ingress, other than that of the links. */}}
+{{- define "signrelay.receivesCallbacks" -}}
+{{- $found := false }}
+{{- range .listeners }}{{ if and .path (ne .path "/l") }}{{ $found = true }}{{ end }}{{ end }}
+{{- $found }}
 {{- end -}}
