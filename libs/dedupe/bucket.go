@@ -181,6 +181,16 @@ func (b *Bucket) releaseOne(ctx context.Context, owner string, outcome Outcome, 
 	return err
 }
 
+// BeginEpoch starts the epoch of a bucket now, unless it has one. Call it before a new installation stores its first event: a bucket that is used
+// for the first time later would take the events before that for a gap.
+func BeginEpoch(ctx context.Context, kv jetstream.KeyValue, log Log) error {
+	_, last, err := log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	return (&Bucket{kv: kv}).begin(ctx, last, nil)
+}
+
 func (b *Bucket) begin(ctx context.Context, last uint64, _ []string) error {
 	_, err := b.kv.Create(ctx, bucketEpochKey, []byte(newEpoch(last, time.Now())))
 	if errors.Is(err, jetstream.ErrKeyExists) {

@@ -77,7 +77,7 @@ func TestAFailoverOpensAGap(t *testing.T) {
 			o := Options{Namespace: "i", Lease: time.Minute, Remember: time.Hour, Failover: true, Ring: keyring.New([]string{"key"})}
 			r := NewRedis(client, o)
 			kept, lost, unseen, more := numbered("kept", 40), numbered("lost", 40), numbered("unseen", 40), numbered("more", 40)
-			if err := r.begin(t.Context(), 0, kept); err != nil {
+			if err := r.begin(t.Context(), 0, kept[:1]); err != nil { // all parts of a cluster begin with the first id
 				t.Fatal(err)
 			}
 			remember(t, r, kept...)

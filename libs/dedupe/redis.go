@@ -158,6 +158,13 @@ func (r *Redis) begin(ctx context.Context, last uint64, ids []string) error { //
 			}
 		}
 	}
+	// The other parts of a cluster begin too: a part that is used for the first time later would take the events before that for a gap. A part
+	// whose server is away begins at its next claim.
+	for part, done := range begun {
+		if !done {
+			_ = r.beginPart(ctx, r.entries.parts[part].epoch, last)
+		}
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
@@ -29,8 +30,16 @@ func provisionCallbacks(ctx context.Context, cfg config.Config, log *slog.Logger
 		return err
 	}
 	err = provision(ctx, cfg, log, func(ctx context.Context, js jetstream.JetStream, _ int) error {
-		if err := flow.ProvisionCallbacks(ctx, js); err != nil || lost.IsZero() {
+		if err := flow.ProvisionCallbacks(ctx, js); err != nil {
 			return err
+		}
+		for _, name := range []string{flow.Memory, flow.Callbacks} {
+			if err := beginEpoch(ctx, js, name); err != nil {
+				return err
+			}
+		}
+		if lost.IsZero() {
+			return nil
 		}
 		state, err := js.KeyValue(ctx, flow.State)
 		if err != nil {
@@ -44,6 +53,18 @@ func provisionCallbacks(ctx context.Context, cfg config.Config, log *slog.Logger
 	}
 	if err := errors.Join(f.write(runningFile, []byte(time.Now().UTC().Format(time.RFC3339)+"\n")), f.sync(".")); err != nil {
 		return fmt.Errorf("record the start of the run: %w", err)
+	}
+	return nil
+}
+
+// beginEpoch starts the epoch of a bucket. Both buckets begin before the first callback, because the senders use theirs only after it.
+func beginEpoch(ctx context.Context, js jetstream.JetStream, name string) error {
+	bucket, err := js.KeyValue(ctx, name)
+	if err == nil {
+		err = dedupe.BeginEpoch(ctx, bucket, event.Log{JS: js, Stream: flow.Signing})
+	}
+	if err != nil {
+		return fmt.Errorf("begin the epoch of bucket %s: %w", name, err)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // run is one run of a broker in a data directory. It ends in an orderly way if orderly is true, and otherwise leaves the files of a killed process.
-func runOnce(t *testing.T, dir string, orderly bool, work func(dedupe.Store)) {
+func runOnce(t *testing.T, dir string, orderly bool, work func(service.Env)) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -39,7 +39,7 @@ func runOnce(t *testing.T, dir string, orderly bool, work func(dedupe.Store)) {
 	must(provisionCallbacks(t.Context(), cfg, log, f))
 	env, closeEnv, err := service.Open(t.Context(), cfg, "test", log)
 	must(err)
-	work(env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: time.Minute, Remember: flow.Remember}))
+	work(env)
 	bucket, err := env.JS.Stream(t.Context(), "KV_"+flow.Callbacks)
 	must(err)
 	if is := bucket.CachedInfo(); is.State.Msgs == 0 || is.Config.PersistMode != jetstream.AsyncPersistMode {
@@ -66,11 +66,31 @@ func TestARunThatDidNotEndIsAGap(t *testing.T) {
 		{"after a kill", true, dedupe.Pending},
 		{"after an orderly end, within the 4 days of the gap", true, dedupe.Pending},
 	} {
-		runOnce(t, dir, c.orderly, func(store dedupe.Store) {
+		runOnce(t, dir, c.orderly, func(env service.Env) {
+			store := env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: time.Minute, Remember: flow.Remember})
 			claims, err := store.Claim(context.Background(), dedupe.NewOwner(), event.DerivedID(c.name, "test", ""))
 			if err != nil || claims[0].State != c.want {
 				t.Errorf("%s: a new id is %v %v, want %v", c.name, claims, err, c.want)
 			}
 		})
 	}
+}
+
+// The senders use their bucket for the first time after the log has its first event. That is no gap.
+func TestTheFirstMessageOfANewInstallationIsNoGap(t *testing.T) {
+	t.Parallel()
+	runOnce(t, t.TempDir()+"/data", true, func(env service.Env) {
+		ingest := env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: time.Minute, Remember: flow.Remember})
+		sender := env.Claims(dedupe.Options{Namespace: flow.SMSSender, Lease: time.Minute, Remember: flow.RememberSent, Waits: true})
+		if _, err := ingest.Claim(t.Context(), dedupe.NewOwner(), "callback"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := env.JS.Publish(t.Context(), "signing.v1.a.b.c.d._", nil); err != nil {
+			t.Fatal(err)
+		}
+		claims, err := sender.Claim(t.Context(), dedupe.NewOwner(), "message")
+		if err != nil || claims[0].State != dedupe.Claimed {
+			t.Errorf("the first message's id is %v, %v", claims, err)
+		}
+	})
 }
