@@ -216,7 +216,7 @@ func (p *publisher) send(ctx context.Context, items []*item) []ack {
 	if errors.As(err, &refusal) {
 		// For example, another replica has just stored one of the ids. A refused batch stores nothing.
 		if refusal.ErrorCode == batchesOff {
-			p.forbid("the stream does not allow atomic batches: run `signrelay provision` with NATS 2.12 or newer")
+			p.forbid(notAllowed)
 		}
 		return p.each(ctx, items)
 	}
@@ -299,7 +299,7 @@ func (p *publisher) allows(ctx context.Context) bool {
 	case err != nil:
 		p.forbid("the settings of " + flow.Signing + " cannot be read: " + err.Error())
 	case !stream.CachedInfo().Config.AllowAtomicPublish:
-		p.forbid("the stream does not allow atomic batches: run `signrelay provision` with NATS 2.12 or newer")
+		p.forbid(notAllowed)
 	default:
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -308,6 +308,9 @@ func (p *publisher) allows(ctx context.Context) bool {
 	}
 	return false
 }
+
+// notAllowed is the reason if the stream's settings do not allow batches.
+const notAllowed = "the stream does not allow atomic batches: run `signrelay provision` with NATS 2.12 or newer"
 
 // forbid stops batches for a minute and logs the first reason.
 func (p *publisher) forbid(reason string) {

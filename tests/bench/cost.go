@@ -2,7 +2,7 @@ package bench
 
 import "strings"
 
-// cost is the cost of a million callbacks, by what is used: CPU in seconds, memory and disk in MB. For one callback the same numbers are
+// cost is what a million callbacks use: CPU in seconds, memory and disk in MB. For one callback the same numbers are
 // microseconds and bytes.
 type cost map[string]float64
 
