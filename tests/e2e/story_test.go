@@ -293,9 +293,9 @@ func follow(t *testing.T, method, link string) (status int, page string) {
 func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	steps := map[string]map[string]int{} // by notification
-	texts, opened := 0, 0
+	texts, opened, duplicates := 0, 0, 0
 	collect := func() {
-		steps, texts, opened = map[string]map[string]int{}, 0, 0
+		steps, texts, opened, duplicates = map[string]map[string]int{}, 0, 0, 0
 		log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
 		for m, err := range log.Messages(t.Context(), "signing.v1.>", allOfIt) {
 			if err != nil {
@@ -304,6 +304,9 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 			e, err := event.Decode(m.Data)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if e.GetNotice().GetPossibleDuplicate() {
+				duplicates++
 			}
 			switch id := e.GetNotice().GetNotificationId(); {
 			case e.GetType() == "link.opened":
@@ -329,6 +332,9 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 		}
 	}
 	h.Until(t, "every text's delivery receipt has arrived", func() bool { collect(); return texts >= sms })
+	if duplicates > 0 {
+		t.Errorf("%d messages are marked as possible duplicates, and no part of the system failed", duplicates)
+	}
 	if len(steps) != due || opened == 0 {
 		t.Errorf("the log has %d messages and %d opened links, want %d and at least one", len(steps), opened, due)
 	}
