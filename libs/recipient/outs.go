@@ -1,4 +1,4 @@
-package enricher
+package recipient
 
 import (
 	"context"
@@ -8,23 +8,24 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// outs returns the outputs of a plan: each message, to its sender or, with a link, to the shortener; and an event in the log for each
+// Outs returns a stage's outputs for messages: each message, to its sender or, with a link, to the shortener; and an event in the log for each
 // message, also for suppressed ones. All have the time at which the log stored their event, so that a second attempt makes the same outputs.
 // in is that event in the log's form.
 //
 // If the log already has notification.requested for a message, by another event or an earlier attempt, the message gets no second event and
 // no time. Its sender then checks in the log whether it was sent.
-func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored time.Time, requested map[string]bool) ([]stage.Out, error) {
+func Outs(
+	ctx context.Context, stageName string, in *signingv1.SigningEvent, made Messages, stored time.Time, requested map[string]bool,
+) ([]stage.Out, error) {
 	var all []stage.Out
 	var reports []*signingv1.SigningEvent
-	for _, n := range p.messages {
+	for _, n := range made.Made {
 		if !requested[n.GetId()] {
 			n.RecordedAt = timestamppb.New(stored)
 		}
@@ -39,11 +40,11 @@ func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored tim
 		}
 		all = append(all, m)
 		if !requested[n.GetId()] {
-			reports = append(reports, notification.Requested(n, flow.Enricher, stored))
+			reports = append(reports, notification.Requested(n, stageName, stored))
 		}
 	}
-	for _, u := range p.suppressed {
-		reports = append(reports, notification.Suppressed(u.message, flow.Enricher, stored, u.reason))
+	for _, u := range made.Suppressed {
+		reports = append(reports, notification.Suppressed(u.Message, stageName, stored, u.Reason))
 	}
 	for _, report := range reports {
 		m, err := event.Message(ctx, report)

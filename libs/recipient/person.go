@@ -1,4 +1,6 @@
-package enricher
+// Package recipient makes the messages to the people of a document: it distinguishes the people, finds the channels and addresses on which each
+// of them can be reached, and gives each message its id. Its callers decide which person gets which kind of message, and when.
+package recipient
 
 import (
 	"crypto/sha256"
@@ -10,20 +12,20 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// person is one recipient of a document, with the key that identifies the person in the ids of messages.
-type person struct {
+// Person is one recipient of a document.
+type Person struct {
 	pack.Recipient
-	key          string
+	Key          string        // identifies the person in the ids of messages
 	destinations []destination // one for each channel on which the person gets messages
 }
 
-// distinct returns a document's people, each once.
+// Distinct returns a document's people, each once.
 //
 // The provider's id identifies a recipient. Without an id, the addresses and the name identify the recipient if no other recipient of the
 // document has the same ones. This key must not change, or an upgrade would send all messages again. If several recipients share addresses
 // and name, the signing address identifies them too. If that is missing as well, the key is the position among the recipients with the same
 // data. So a key never moves from one person to another, for any order of the provider's list.
-func distinct(recipients []pack.Recipient) []person {
+func Distinct(recipients []pack.Recipient) []Person {
 	sharing := map[string]int{} // the number of people with that address and name
 	listed := map[string]bool{}
 	for _, r := range recipients {
@@ -35,7 +37,7 @@ func distinct(recipients []pack.Recipient) []person {
 	}
 	seen := make(map[string]bool, len(recipients))
 	places := map[string]int{}
-	var people []person
+	var people []Person
 	for _, r := range recipients {
 		key := r.ID
 		if key == "" {
@@ -51,7 +53,7 @@ func distinct(recipients []pack.Recipient) []person {
 		}
 		if !seen[key] {
 			seen[key] = true
-			people = append(people, person{Recipient: r, key: key})
+			people = append(people, Person{Recipient: r, Key: key})
 		}
 	}
 	return people
@@ -67,28 +69,28 @@ func hashed(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// actor finds the person who acted: by id, otherwise by an address or a name that only one of the people has. It returns -1 for no match.
-func actor(people []person, happened *signingv1.SigningEvent) int {
+// Actor finds the person who acted: by id, otherwise by an address or a name that only one of the people has. It returns -1 for no match.
+func Actor(people []Person, happened *signingv1.SigningEvent) int {
 	acted := happened.GetRecipient()
-	for _, same := range []func(person) bool{
-		func(p person) bool { return acted.GetId() != "" && p.ID == acted.GetId() },
-		func(p person) bool {
+	for _, same := range []func(Person) bool{
+		func(p Person) bool { return acted.GetId() != "" && p.ID == acted.GetId() },
+		func(p Person) bool {
 			return acted.GetEmail() != "" && strings.EqualFold(strings.TrimSpace(p.Email), strings.TrimSpace(acted.GetEmail()))
 		},
-		func(p person) bool {
+		func(p Person) bool {
 			name := fullName(acted.GetFirstName(), acted.GetLastName())
 			return name != "" && strings.EqualFold(fullName(p.FirstName, p.LastName), name)
 		},
 	} {
-		if who := only(people, same); who >= 0 {
+		if who := Only(people, same); who >= 0 {
 			return who
 		}
 	}
 	return -1
 }
 
-// only returns the one person who matches, or -1 if none or several match.
-func only(people []person, fits func(person) bool) int {
+// Only returns the one person who matches, or -1 if none or several match.
+func Only(people []Person, fits func(Person) bool) int {
 	who := -1
 	for i, p := range people {
 		if !fits(p) {
@@ -102,9 +104,9 @@ func only(people []person, fits func(person) bool) int {
 	return who
 }
 
-// actorName returns the actor's name from the API, otherwise from the callback, otherwise "": the templates have a text for an unknown
+// ActorName returns the actor's name from the API, otherwise from the callback, otherwise "": the templates have a text for an unknown
 // person.
-func actorName(people []person, who int, happened *signingv1.SigningEvent) string {
+func ActorName(people []Person, who int, happened *signingv1.SigningEvent) string {
 	if who >= 0 {
 		if name := fullName(people[who].FirstName, people[who].LastName); name != "" {
 			return name

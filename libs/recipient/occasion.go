@@ -1,8 +1,9 @@
-package enricher
+package recipient
 
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -10,8 +11,37 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
+// Sendings are the document.sent events of a document, by their time.
+type Sendings []Sending
+
+// Sending is one document.sent.
+type Sending struct {
+	ID string
+	At time.Time
+}
+
+// Latest returns the id of the latest document.sent; empty for none.
+func (s Sendings) Latest() string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[len(s)-1].ID
+}
+
+// resending returns the id of the sending in which an event happened, unless that is the document's first sending. So the ids of messages in
+// a second sending differ from those in the first. For the first sending it returns nil. Then the ids do not depend on whether the log
+// already has that sending.
+func (s Sendings) resending(happened *signingv1.SigningEvent) []string {
+	for i := len(s) - 1; i > 0; i-- {
+		if !s[i].At.After(event.Time(happened)) {
+			return []string{s[i].ID}
+		}
+	}
+	return nil
+}
+
 // messageID returns a message's id, from its occasion, person and channel. If the provider lists the people in another order at a retry, each
-// message keeps its id.
+// message keeps its id. All services use the enricher's name in the id: two of them that make one message make it once.
 func messageID(about *notifyv1.Notification, occasion, person string, channel notifyv1.Channel) string {
 	key := strings.Join([]string{event.KindName(about.GetKind()), person, event.ChannelName(channel)}, "/")
 	return event.DerivedID(occasion, flow.Enricher, key)
@@ -28,32 +58,32 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 // A provider reports a declined document with document.declined, with recipient.declined (Clickwrap, for each contract), or with both
 // (PleaseSign). The decline belongs to the document. A decline, an expiry and a person's signature are each one occasion in one sending, for
 // any number of callbacks.
-func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history) string {
+func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, sendings Sendings) string {
 	about := event.KindOf(kind).Occasion
 	switch {
 	case about == "", about == happened.GetType() && kind == notifyv1.Kind_KIND_INVITATION:
 		return happened.GetId()
-	case kind == notifyv1.Kind_KIND_INVITATION && past.latest() != "":
-		return past.latest()
+	case kind == notifyv1.Kind_KIND_INVITATION && sendings.Latest() != "":
+		return sendings.Latest()
 	case kind == notifyv1.Kind_KIND_INVITATION:
 		return transition(happened, about, nil)
 	case event.Entity(about) != event.EntityRecipient:
-		return transition(happened, about, nil, past.resending(happened)...)
+		return transition(happened, about, nil, sendings.resending(happened)...)
 	case happened.GetRecipient().GetId() == "":
 		return happened.GetId()
 	default:
-		return transition(happened, about, happened.GetRecipient(), past.resending(happened)...)
+		return transition(happened, about, happened.GetRecipient(), sendings.resending(happened)...)
 	}
 }
 
-// shared reports whether another event may already have put one of the messages into the log. Then the enricher must read the log.
-func (p planned) shared(happened *signingv1.SigningEvent) bool {
+// Shared reports whether another event may already have put one of the messages into the log. Then the caller must read the log.
+func (m Messages) Shared(happened *signingv1.SigningEvent) bool {
 	mayExist := func(kind notifyv1.Kind) bool {
 		about := event.KindOf(kind).Occasion
 		return about != "" && (kind != notifyv1.Kind_KIND_INVITATION || happened.GetType() != about)
 	}
-	return slices.ContainsFunc(p.messages, func(n *notifyv1.Notification) bool { return mayExist(n.GetKind()) }) ||
-		slices.ContainsFunc(p.suppressed, func(u suppressed) bool { return mayExist(u.message.GetKind()) })
+	return slices.ContainsFunc(m.Made, func(n *notifyv1.Notification) bool { return mayExist(n.GetKind()) }) ||
+		slices.ContainsFunc(m.Suppressed, func(u Suppressed) bool { return mayExist(u.Message.GetKind()) })
 }
 
 // transition returns the id of the document's or the person's own event of that type, for a provider that cannot send a document again.

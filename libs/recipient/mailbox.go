@@ -1,4 +1,4 @@
-package enricher
+package recipient
 
 import (
 	"net/mail"
@@ -18,7 +18,7 @@ import (
 func mailbox(text string) (address, reason string) {
 	text = visible(text)
 	if text == "" {
-		return "", noAddress
+		return "", NoAddress
 	}
 	if scheme, rest, ok := strings.Cut(text, ":"); ok && strings.EqualFold(scheme, "mailto") {
 		rest, _, _ = strings.Cut(rest, "?")
@@ -35,24 +35,24 @@ func mailbox(text string) (address, reason string) {
 	parsed, err := mail.ParseAddress(text)
 	switch {
 	case err != nil && strings.Count(text, "@") > 1, err == nil && strings.Contains(parsed.Name, "@"): // "ann@example.com" <eric@example.com>
-		return "", addressSeveral
+		return "", AddressSeveral
 	case err != nil:
-		return "", addressInvalid
+		return "", AddressInvalid
 	}
 	at := strings.LastIndexByte(parsed.Address, '@')
 	local, domain := parsed.Address[:at], strings.TrimSuffix(parsed.Address[at+1:], ".")
 	if !ascii(domain) {
 		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
-			return "", addressInvalid
+			return "", AddressInvalid
 		}
 	}
 	if !mailboxes.Public(domain) {
-		return "", addressInvalid
+		return "", AddressInvalid
 	}
 	address = local + "@" + domain
 	// ParseAddress removes the quotes of a local part that needs them. The result is then not an address.
 	if again, err := mail.ParseAddress(address); err != nil || again.Address != address {
-		return "", addressInvalid
+		return "", AddressInvalid
 	}
 	return address, ""
 }

@@ -1,4 +1,4 @@
-package enricher
+package recipient
 
 import (
 	"regexp"
@@ -22,7 +22,7 @@ import (
 func dialable(text, region string) (number, reason string) {
 	text = visible(text)
 	if text == "" {
-		return "", noAddress
+		return "", NoAddress
 	}
 	text = scheme.ReplaceAllString(text, "")
 	labelled := label.FindString(text)
@@ -32,31 +32,31 @@ func dialable(text, region string) (number, reason string) {
 	}
 	head, gap, rest := split(text)
 	if notification.Digits(head) == "" {
-		return "", numberInvalid
+		return "", NumberInvalid
 	}
 	found, why := parse(head, region)
 	switch {
 	case extension.MatchString(rest):
 	case strings.HasPrefix(rest, "+") || another.MatchString(rest) || len(notification.Digits(rest)) >= fewestDigits:
-		return "", numberSeveral
+		return "", NumberSeveral
 	case exponent.MatchString(rest):
-		return "", numberIncomplete
+		return "", NumberIncomplete
 	case noTexts.MatchString(rest):
-		return "", landline
+		return "", Landline
 	case rest != "" && (found == nil || !full(found)):
 		// In a plan with numbers of several lengths, a number may continue with letters, or after an unexpected character.
 		if strings.Trim(gap, "-.") == "" && !ends.MatchString(rest) {
-			return "", numberLetters
+			return "", NumberLetters
 		}
 		if notification.Digits(rest) != "" {
-			return "", numberIncomplete
+			return "", NumberIncomplete
 		}
 	}
 	switch {
 	case found == nil:
 		return "", why
 	case labelled+rest != "" && !phonenumbers.IsValidNumber(found):
-		return "", numberIncomplete // a part of a number may look like a whole number
+		return "", NumberIncomplete // a part of a number may look like a whole number
 	}
 	return phonenumbers.Format(found, phonenumbers.E164), ""
 }
@@ -101,7 +101,7 @@ func rounded(whole, region string) (number, reason string) {
 	}
 	longer, _ := parse(whole+"0", region)
 	if !phonenumbers.IsValidNumber(found) || longer != nil && phonenumbers.IsValidNumber(longer) {
-		return "", numberIncomplete
+		return "", NumberIncomplete
 	}
 	return phonenumbers.Format(found, phonenumbers.E164), ""
 }
@@ -152,23 +152,23 @@ func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string)
 		}
 	}
 	if err != nil {
-		return nil, numberInvalid
+		return nil, NumberInvalid
 	}
 	switch phonenumbers.IsPossibleNumberWithReason(found) {
 	case phonenumbers.IS_POSSIBLE:
 	case phonenumbers.TOO_SHORT, phonenumbers.IS_POSSIBLE_LOCAL_ONLY:
-		return nil, numberIncomplete
+		return nil, NumberIncomplete
 	default:
-		return nil, numberInvalid
+		return nil, NumberInvalid
 	}
 	national := phonenumbers.GetNationalSignificantNumber(found)
 	if found.GetCountryCode() == 1 && !northAmerican.MatchString(national) {
-		return nil, numberInvalid
+		return nil, NumberInvalid
 	}
 	prefix, ok := strings.CutSuffix(all, national)
 	country := strings.Contains(head, "+") || strings.HasPrefix(prefix, strconv.Itoa(int(found.GetCountryCode())))
 	if !ok || !usual(prefix, found) && (country || !phonenumbers.IsValidNumber(found)) {
-		return nil, numberInvalid
+		return nil, NumberInvalid
 	}
 	return found, ""
 }

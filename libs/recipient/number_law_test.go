@@ -1,4 +1,4 @@
-package enricher
+package recipient
 
 import (
 	"regexp"
