@@ -46,12 +46,13 @@ func newBroker(t testing.TB) *broker {
 	return b
 }
 
-// shared is the broker of all tests that need only their own topics: a broker takes 5 s of CPU to start, and ten tests would start one.
+// shared is the broker of all tests that need only their own topics: a broker takes 5 s of CPU to start, and 14 tests would start one.
 var shared struct {
-	once   sync.Once
-	broker *broker
-	topics atomic.Int64
-	folder string
+	once    sync.Once
+	broker  *broker
+	secured *secured // the same broker with its other listeners; nil if a protocol server replaces the real broker
+	topics  atomic.Int64
+	folder  string
 }
 
 // sharedBroker returns the shared broker with a new topic. It cannot be stopped.
@@ -64,10 +65,16 @@ func sharedBroker(t testing.TB) *broker {
 			t.Fatal(err)
 		}
 		tries := 0
-		shared.broker = anyBroker(t, func() string {
+		folder := func() string {
 			tries++
 			return filepath.Join(shared.folder, strconv.Itoa(tries))
-		})
+		}
+		if noBroker() != nil {
+			shared.broker = anyBroker(t, folder)
+			return
+		}
+		shared.secured = newSecured(t, folder)
+		shared.broker = shared.secured.broker
 	})
 	if shared.broker == nil {
 		t.Fatal("the shared broker did not start")
@@ -80,7 +87,11 @@ func stopShared() {
 	if shared.broker != nil {
 		shared.broker.stop()
 	}
-	_ = os.RemoveAll(shared.folder)
+	for _, folder := range []string{shared.folder, formatted.folder} {
+		if folder != "" {
+			_ = os.RemoveAll(folder)
+		}
+	}
 }
 
 // anyBroker starts a broker of the version in pom.xml, in KRaft mode. Without Java or Maven, a Kafka protocol server in this process
@@ -141,9 +152,50 @@ func newStandIn(t testing.TB, dir string) *broker {
 
 // special is the additional configuration of a broker.
 type special struct {
-	listeners string   // additional ones, each after a comma
-	settings  string   // lines of server.properties
-	format    []string // arguments of the storage's formatting
+	listeners string // additional ones, each after a comma
+	settings  string // lines of server.properties
+}
+
+// formatted is an empty storage, which each broker copies: Kafka's own tool takes 1 s of CPU to format one.
+var formatted struct {
+	once   sync.Once
+	folder string
+	err    error
+}
+
+// formattedStorage returns the folder of an empty storage of a cluster with the user "signrelay".
+func formattedStorage(program string) (string, error) {
+	formatted.once.Do(func() {
+		if formatted.folder, formatted.err = os.MkdirTemp("", "signrelay-kafka-storage-"); formatted.err != nil {
+			return
+		}
+		settings, data := filepath.Join(formatted.folder, "server.properties"), filepath.Join(formatted.folder, "data")
+		formatted.err = os.WriteFile(settings, fmt.Appendf(nil, `
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:9093
+listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093
+controller.listener.names=CONTROLLER
+log.dirs=%s
+`, data), 0o600)
+		if formatted.err != nil {
+			return
+		}
+		id := make([]byte, 16)
+		_, _ = rand.Read(id)
+		format := java(program, "kafka.tools.StorageTool", "format", "--cluster-id="+base64.RawURLEncoding.EncodeToString(id), "--config", settings,
+			"--add-scram", "SCRAM-SHA-512=[name=signrelay,password="+password+"]")
+		if output, err := format.CombinedOutput(); err != nil {
+			formatted.err = fmt.Errorf("format the broker's storage: %w\n%s", err, output)
+		}
+	})
+	return filepath.Join(formatted.folder, "data"), formatted.err
+}
+
+// java returns a command that runs a class of the broker's program.
+func java(program string, args ...string) *exec.Cmd {
+	few := []string{"-XX:SharedArchiveFile=" + filepath.Join(program, "classes.jsa"), "-Xlog:disable", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}
+	return exec.CommandContext(context.Background(), "java", append(append(few, "-cp", program+"/*"), args...)...)
 }
 
 func newRealBroker(t testing.TB, program string, folder func() string, with special) *broker {
@@ -191,15 +243,12 @@ group.initial.rebalance.delay.ms=0
 		t.Fatal(err)
 	}
 
-	java := func(args ...string) *exec.Cmd {
-		few := []string{"-XX:SharedArchiveFile=" + filepath.Join(folder, "classes.jsa"), "-Xlog:disable", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}
-		return exec.CommandContext(context.Background(), "java", append(append(few, "-cp", folder+"/*"), args...)...)
+	storage, err := formattedStorage(folder)
+	if err != nil {
+		t.Fatal(err)
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id)
-	format := java(append([]string{"kafka.tools.StorageTool", "format", "--cluster-id=" + base64.RawURLEncoding.EncodeToString(id), "--config", settings}, with.format...)...)
-	if output, err := format.CombinedOutput(); err != nil {
-		t.Fatalf("format the broker's storage: %v\n%s", err, output)
+	if err := os.CopyFS(filepath.Join(dir, "data"), os.DirFS(storage)); err != nil {
+		t.Fatal(err)
 	}
 
 	var process *exec.Cmd
@@ -225,7 +274,7 @@ group.initial.rebalance.delay.ms=0
 	}
 	b.run = func() error {
 		var output bytes.Buffer
-		process, ended = java("kafka.Kafka", settings), make(chan struct{})
+		process, ended = java(folder, "kafka.Kafka", settings), make(chan struct{})
 		process.Stdout, process.Stderr = &output, &output
 		process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed, the broker ends too
 		if err := process.Start(); err != nil {

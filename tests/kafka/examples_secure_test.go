@@ -15,7 +15,7 @@ import (
 // the right ones, they print the events.
 func TestKafkaExamplesAuthenticate(t *testing.T) {
 	t.Parallel()
-	s := newSecured(t)
+	s := sharedSecured(t)
 	const topic = "examples"
 	b := s.at(t, s.login, topic, fmt.Sprintf("  tls:\n    enabled: true\n    ca: %s  sasl: {mechanism: scram-sha-512, user: signrelay, password: %s}\n", indented(s.ca), password))
 	files := map[string]string{"ca": s.ca, "stranger": s.stranger}

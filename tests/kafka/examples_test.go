@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/IBM/sarama"
@@ -99,13 +100,16 @@ func (r *reading) check(t *testing.T, printed []string) {
 
 func TestKafkaExamplesPrintEverySignatureOnce(t *testing.T) {
 	t.Parallel()
+	restart := newRestart(newBroker(t), len(examples.Languages))
 	for _, language := range examples.Languages {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
+			arrive := sync.OnceFunc(restart.arrive)
+			defer arrive() // also if the test fails before the restart
 			if language == "python" {
 				examples.Python(t) // skips if it is missing
 			}
-			broker := newBroker(t)
+			broker := restart.of(language)
 			r := &reading{bridged: setup(t, broker, ", create_topic: true"), broker: broker, language: language}
 			r.StartService(t, "kafka-bridge", "bridge")
 
@@ -126,8 +130,8 @@ func TestKafkaExamplesPrintEverySignatureOnce(t *testing.T) {
 			s = r.start(t)
 			r.signed(t, 50)
 			r.untilDone(t)
-			broker.stop()
-			broker.start()
+			arrive()
+			restart.await(t)
 			r.repeat(t)
 			r.untilDone(t)
 			printed = append(printed, s.Stop()...)
@@ -152,6 +156,41 @@ func TestKafkaExamplesPrintEverySignatureOnce(t *testing.T) {
 			}
 			r.check(t, append(printed, part...))
 		})
+	}
+}
+
+// restart stops and starts a broker once for several tests at the same time: each start takes 3 s of CPU.
+type restart struct {
+	broker  *broker
+	waiting sync.WaitGroup // for the tests that still work
+	again   func() error
+}
+
+func newRestart(b *broker, tests int) *restart {
+	r := &restart{broker: b, again: sync.OnceValue(func() error {
+		b.stop()
+		return b.run()
+	})}
+	r.waiting.Add(tests)
+	return r
+}
+
+// of returns the broker with a topic of the language.
+func (r *restart) of(language string) *broker {
+	own := *r.broker
+	own.topic += "." + language
+	return &own
+}
+
+// arrive reports that a test has come to the restart. Each test calls it once.
+func (r *restart) arrive() { r.waiting.Done() }
+
+// await waits until all tests have arrived and the broker has been restarted.
+func (r *restart) await(t *testing.T) {
+	t.Helper()
+	r.waiting.Wait()
+	if err := r.again(); err != nil {
+		t.Fatal(err)
 	}
 }
 

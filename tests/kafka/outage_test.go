@@ -84,19 +84,26 @@ func TestCrashAfterWriteRepeatsOneWindow(t *testing.T) {
 // written twice.
 func TestQuotaCausesNoRepetition(t *testing.T) {
 	t.Parallel()
-	s := newSecured(t)
+	s := sharedSecured(t)
 	admin, err := sarama.NewClusterAdmin([]string{s.addr}, settings())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
+	// The quota is for a user of this test, because the other tests' bridges have the same client id.
+	const user = "limited"
+	if _, err := admin.UpsertUserScramCredentials([]sarama.AlterUserScramCredentialsUpsert{
+		{Name: user, Mechanism: sarama.SCRAM_MECHANISM_SHA_512, Iterations: 4096, Salt: []byte("a salt of the test"), Password: []byte(password)},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if err := admin.AlterClientQuotas(
-		[]sarama.QuotaEntityComponent{{EntityType: sarama.QuotaEntityClientID, MatchType: sarama.QuotaMatchExact, Name: "signrelay"}},
+		[]sarama.QuotaEntityComponent{{EntityType: sarama.QuotaEntityUser, MatchType: sarama.QuotaMatchExact, Name: user}},
 		sarama.ClientQuotasOp{Key: "producer_byte_rate", Value: 20_000}, false,
 	); err != nil {
 		t.Fatal(err)
 	}
-	b := setup(t, s.broker, ", create_topic: true")
+	b := s.at(t, s.login, s.topic, "  tls:\n    enabled: true\n    ca: "+indented(s.ca)+"  sasl: {mechanism: scram-sha-512, user: "+user+", password: "+password+"}\n")
 	b.size = 1000
 	b.publish(600, 7)
 	p := b.StartService(t, "kafka-bridge", "bridge")

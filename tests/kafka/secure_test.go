@@ -27,25 +27,38 @@ type secured struct {
 
 const password = "correct-horse"
 
-func newSecured(t *testing.T) *secured {
+// sharedSecured is sharedBroker for a test of the other listeners. Only a real broker has them.
+func sharedSecured(t *testing.T) *secured {
 	t.Helper()
 	realtest.Server(t, "a Kafka broker")
 	if missing := noBroker(); missing != nil {
 		realtest.Missing(t, "only a real Kafka broker shows this: install Java 17 and Maven: %v", missing)
 	}
+	b := sharedBroker(t)
+	s := *shared.secured
+	s.broker = b
+	return &s
+}
+
+// newSecured starts the shared broker. It outlives the test.
+func newSecured(t testing.TB, folder func() string) *secured {
+	t.Helper()
 	ours, theirs := realtest.NewAuthority(t), realtest.NewAuthority(t)
 	s := &secured{login: testenv.FreeAddress(t), mutual: testenv.FreeAddress(t), ca: ours.PEM, stranger: theirs.PEM}
 	s.certificate, s.key = ours.Issue("signrelay")
 	s.strangersClient[0], s.strangersClient[1] = theirs.Issue("signrelay")
 
-	dir := t.TempDir()
+	dir := folder()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	own, key := ours.Issue("broker")
 	for name, text := range map[string]string{"broker.pem": key + own, "ca.pem": ours.PEM} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.broker = newRealBroker(t, fetched(t), t.TempDir, special{
+	s.broker = newRealBroker(t, fetched(t), folder, special{
 		listeners: fmt.Sprintf(",LOGIN://%s,MUTUAL://%s", s.login, s.mutual),
 		settings: fmt.Sprintf(`
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,MUTUAL:SSL
@@ -61,9 +74,7 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 allow.everyone.if.no.acl.found=true
 `, dir, password),
-		format: []string{"--add-scram", "SCRAM-SHA-512=[name=signrelay,password=" + password + "]"},
 	})
-	t.Cleanup(s.stop)
 	return s
 }
 
@@ -85,7 +96,7 @@ func (s *secured) at(t *testing.T, listener, topic, more string) *bridged {
 
 func TestBridgeAuthenticates(t *testing.T) {
 	t.Parallel()
-	s := newSecured(t)
+	s := sharedSecured(t)
 	tls := "  tls:\n    enabled: true\n    ca: " + indented(s.ca)
 	login := func(mechanism string) string {
 		return tls + fmt.Sprintf("  sasl: {mechanism: %s, user: signrelay, password: %s}\n", mechanism, password)
@@ -148,7 +159,7 @@ func TestBridgeAuthenticates(t *testing.T) {
 // The bridge's permission to write is revoked and granted again.
 func TestBridgeSurvivesRevokedAccess(t *testing.T) {
 	t.Parallel()
-	s := newSecured(t)
+	s := sharedSecured(t)
 	const topic = "rights"
 	b := s.at(t, s.login, topic, "  tls:\n    enabled: true\n    ca: "+indented(s.ca)+"  sasl: {mechanism: scram-sha-512, user: signrelay, password: "+password+"}\n")
 	p := b.StartService(t, "kafka-bridge", "bridge")
