@@ -50,6 +50,8 @@ own      = $(addprefix $(module)/,libs/... services/... proto/... examples/go/..
 # such files also read SIGNRELAY_TEST_FILES, a checksum of the files: $(call checksum,<files>).
 checksum = SIGNRELAY_TEST_FILES=$(shell { git ls-files -co --exclude-standard -- $(1); git ls-files -zco --exclude-standard -- $(1) | xargs -0 cat 2>/dev/null; } | sha256sum | cut -c1-16)
 files    = $(call checksum,.)
+# A value of this run of make: a test builds each program once for each value, see tests/testenv/programs.go.
+run     := SIGNRELAY_TEST_RUN=$(shell date +%s%N)
 apart    = GOWORK=off $(call checksum,deployments docs services supply '*.md' ':!*_test.go')
 
 .PHONY: check
@@ -64,8 +66,8 @@ check: ## Vet, gofmt, and every test that starts no server and no program
 .PHONY: test
 test: redis-server kafka-broker chromium prometheus node-packages kcat python $(NATSCLI) ## Run every module's tests, with the race detector where our own code runs (six minutes on two cores)
 	@go test -race -timeout 15m -p 4 $(TESTFLAGS) $(own)
-	@go test -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(waiting) $(others)
-	@go test -race -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(raced)
+	@$(run) go test -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(waiting) $(others)
+	@$(run) go test -race -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(raced)
 	@for m in $(APART); do echo "== $$m"; (cd $$m && env $(apart) go test -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
 
 .PHONY: build
@@ -77,7 +79,7 @@ demo: build redis-server ## Send the sample callbacks to a new instance in one p
 
 .PHONY: e2e
 e2e: build redis-server chromium ## Run the end-to-end and security tests: in one process, and with a process for each service
-	@cd tests && go test -race -timeout 15m -count=1 ./e2e/... ./security/...
+	@cd tests && $(run) go test -race -timeout 15m -count=1 ./e2e/... ./security/...
 
 .PHONY: faults
 faults: redis-server ## Kill programs, cut connections and fill disks, and check that nothing is lost or sent twice (two minutes)
