@@ -19,8 +19,10 @@ type Channel struct {
 	Name    string      // in settings, subjects, events, metrics and the names of templates
 	Stage   string      // that sends its messages
 	Address AddressKind // the kind of address that it sends to
-	Blocks  []string    // the providers' reasons against it: then no message is sent on this channel, even if the person wants it
-	// Replaces is true if the channel replaces the wanted channels of a person who must not get messages on any of them.
+	// Blocks lists the reasons for which a provider can exclude a person from the channel. With one of them, the person gets no message on
+	// this channel, even if the person chose it.
+	Blocks []string
+	// Replaces is true if a person gets messages on this channel when all channels that the person chose are blocked.
 	Replaces bool
 	Suffix   string // the last letter of a short link in its messages, which identifies the message whose link was opened
 }
@@ -34,7 +36,7 @@ const (
 	EmailAddress
 )
 
-// The providers' reasons against a channel.
+// The reasons for which a provider can exclude a person from a channel.
 const (
 	OptedOut = "opted-out" // the person opted out of it
 	Landline = "landline"  // the number cannot receive text messages
@@ -52,6 +54,14 @@ func ChannelOf(c notifyv1.Channel) Channel {
 		return Channels[i]
 	}
 	return Channel{Channel: c, Name: strings.ToLower(strings.TrimPrefix(c.String(), "CHANNEL_"))}
+}
+
+// ChannelNamed returns the row of the channel with this name. For a name without a row it returns a row with only the name.
+func ChannelNamed(name string) Channel {
+	if i := slices.IndexFunc(Channels, func(row Channel) bool { return row.Name == name }); i >= 0 {
+		return Channels[i]
+	}
+	return Channel{Name: name}
 }
 
 // ChannelName returns a channel's name: "sms", "email".

@@ -189,8 +189,9 @@ func Skip(reason string) error {
 // party. It changes nothing else in the outcome of err.
 func Since(t time.Time, err error) error { return &stated{Outcome{kind: Failed, since: t}, err} }
 
-// Of returns the outcome in err. The outermost statement decides the kind and the reason. A named delay, and an unknown effect, count
-// anywhere inside it. The cause, the fault and the scope are the outermost ones.
+// Of returns the outcome of err, which may wrap several errors of this package. The kind comes from the outermost one
+// that states a kind, and the reason from the outermost one with a reason. Cause, fault and scope come together from the outermost one with a
+// fault. The delay is the longest of all. The effect is unknown if any of them says so.
 func Of(err error) Outcome {
 	if err == nil {
 		return Outcome{}

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Func does the work of one stage. It knows no broker, no clock and no retries. It returns the outputs of its input. The runner calls it
-// again for an effect stage only while it is unknown whether it succeeded. In a stage without an effect it may return outcome.Later together
-// with the outputs so far, when a part of the work cannot be done yet.
+// Func does the work of one stage: it gets an input and returns its outputs. The broker, the clock and retries are the runner's work. After a
+// success in a stage with an effect, the runner does not call it again for the same input; it does if it is unknown whether the effect
+// happened. A stage without an effect may return outcome.Later together with outputs, if it cannot do a part of the work yet.
 type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 
 // Event is one input.

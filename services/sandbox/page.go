@@ -56,7 +56,7 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	p.Shown = len(received)
 	phones := map[string]*phone{}
 	for _, m := range received {
-		if m.Channel == party.ChannelEmail {
+		if m.IsEmail() {
 			p.Emails = append([]party.Message{m}, p.Emails...) // the newest first
 			continue
 		}

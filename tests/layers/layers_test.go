@@ -185,3 +185,39 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		}
 	}
 }
+
+// ARCHITECTURE.md explains every folder of libs and services.
+func TestArchitectureListsEveryPackage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(repository(), "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "\n## Packages\n")
+	list, _, _ = strings.Cut(list, "\n## ")
+	listed := regexp.MustCompile(`(?:libs|services)/[a-z0-9-]+`).FindAllString(list, -1)
+	count := 0
+	for _, parent := range []string{"libs", "services"} {
+		folders, err := os.ReadDir(filepath.Join(repository(), parent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, folder := range folders {
+			name := parent + "/" + folder.Name()
+			if !folder.IsDir() {
+				continue
+			}
+			if count++; !slices.Contains(listed, name) {
+				t.Errorf("ARCHITECTURE.md: the list of packages lacks %s", name)
+			}
+		}
+	}
+	for _, name := range listed {
+		if info, err := os.Stat(filepath.Join(repository(), name)); err != nil || !info.IsDir() {
+			t.Errorf("ARCHITECTURE.md: the list of packages has %s, which does not exist", name)
+		}
+	}
+	if count < 20 {
+		t.Errorf("read only %d folders", count)
+	}
+}

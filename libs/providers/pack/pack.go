@@ -77,8 +77,8 @@ type Webhook interface {
 	Verify(Request) (signingv1.Verification, error)
 
 	// Normalize turns an authentic request into canonical events, in the order in which they happened, with their ids. An unknown type
-	// becomes other.recorded. An unreadable request is an *UnreadableError, and is quarantined; a request that reports nothing is ErrNothing.
-	// It never returns neither events nor an error, because a fact would be lost.
+	// becomes other.recorded. For an unreadable request it returns an *UnreadableError, and the request is quarantined. For a request that
+	// reports nothing it returns ErrNothing. Without an error it returns at least one event: otherwise a fact would be lost.
 	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
 }
 

@@ -23,6 +23,10 @@ type Message struct {
 	Number int `json:"-"` // 1, 2, 3, … in order of arrival; never reused
 }
 
+// IsEmail reports whether the channel sends to e-mail addresses. All other channels send to numbers, and the page shows their messages on a
+// phone.
+func (m *Message) IsEmail() bool { return event.ChannelNamed(m.Channel).Address == event.EmailAddress }
+
 // inboxBytes bounds the stored messages, about 100,000 SMS. After that, the oldest are deleted.
 const inboxBytes = 64 << 20
 
@@ -83,7 +87,7 @@ func (b *Inbox) List(to, channel string) []Message {
 func (b *Inbox) Email(number int) (Message, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i := slices.IndexFunc(b.messages, func(m Message) bool { return m.Number == number && m.Channel == ChannelEmail })
+	i := slices.IndexFunc(b.messages, func(m Message) bool { return m.Number == number && m.IsEmail() })
 	if i < 0 {
 		return Message{}, false
 	}
@@ -101,9 +105,3 @@ func (b *Inbox) Clear() {
 func sameAddress(a, b string) bool {
 	return strings.EqualFold(strings.TrimLeft(a, "+ "), strings.TrimLeft(b, "+ "))
 }
-
-// The names of the channels.
-var (
-	ChannelSMS   = event.ChannelName(event.SMS)
-	ChannelEmail = event.ChannelName(event.Email)
-)

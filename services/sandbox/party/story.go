@@ -125,11 +125,13 @@ func Completion(people ...Signer) []ExpectedMessage { return expected("completed
 
 // Declining returns the messages to these signers and to the document's sender that a signer declined.
 func Declining(people ...Signer) []ExpectedMessage {
-	return append(expected("declined", people), ExpectedMessage{"declined", ChannelEmail, toSender})
+	return append(expected("declined", people), ExpectedMessage{"declined", event.ChannelName(event.Email), toSender})
 }
 
 // Bounce returns the message to the document's sender that a signer cannot be reached.
-func Bounce() []ExpectedMessage { return []ExpectedMessage{{"undeliverable", ChannelEmail, toSender}} }
+func Bounce() []ExpectedMessage {
+	return []ExpectedMessage{{"undeliverable", event.ChannelName(event.Email), toSender}}
+}
 
 const toSender = "sender"
 
@@ -137,10 +139,10 @@ func expected(kind string, people []Signer) []ExpectedMessage {
 	var all []ExpectedMessage
 	for _, who := range people {
 		if who.BySMS != "" {
-			all = append(all, ExpectedMessage{kind, ChannelSMS, who.BySMS})
+			all = append(all, ExpectedMessage{kind, event.ChannelName(event.SMS), who.BySMS})
 		}
 		if who.ByEmail {
-			all = append(all, ExpectedMessage{kind, ChannelEmail, who.Email})
+			all = append(all, ExpectedMessage{kind, event.ChannelName(event.Email), who.Email})
 		}
 	}
 	return all

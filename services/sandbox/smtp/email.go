@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
@@ -28,7 +29,7 @@ func readEmail(r io.Reader) (party.Message, error) {
 		return party.Message{}, fmt.Errorf("read header: %w", err)
 	}
 	words := new(mime.WordDecoder)
-	email := message{Channel: party.ChannelEmail, Reference: strings.Trim(raw.Header.Get("Message-Id"), "<> ")}
+	email := message{Channel: event.ChannelName(event.Email), Reference: strings.Trim(raw.Header.Get("Message-Id"), "<> ")}
 	if email.Subject, err = words.DecodeHeader(raw.Header.Get("Subject")); err != nil {
 		return party.Message{}, fmt.Errorf("decode subject: %w", err)
 	}

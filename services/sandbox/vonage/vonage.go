@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
@@ -125,7 +126,7 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 	fault := v.Faults.Take(receiptsTarget)
 	if !undelivered(fault) {
 		v.Inbox.Receive(party.Message{
-			Channel: party.ChannelSMS, To: form.Get("to"), From: form.Get("from"), Text: shown, Reference: form.Get("client-ref"),
+			Channel: event.ChannelName(event.SMS), To: form.Get("to"), From: form.Get("from"), Text: shown, Reference: form.Get("client-ref"),
 		})
 	}
 
