@@ -53,14 +53,14 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 		}
 	}
 	announce(b, h)
-	h.Until(b, "each document was requested", func() bool { return len(upstream.Asked.Times()) >= pending })
+	h.Until(b, "each document was requested", func() bool { return len(upstream.Requested.Times()) >= pending })
 
 	// The texts wait for their links, so they reach the SMS sender faster than it can send.
 	h.StartService(b, "shortener", "shortener")
 	h.Until(b, "each text was sent", func() bool { return len(upstream.Sent.Times()) >= pending })
 	h.StartService(b, "email-sender", "email-sender") // WaitIdle waits for it; there is nothing to send
 	h.WaitIdle(b)
-	for what, seen := range map[string]*testenv.Register{"asked for": &upstream.Asked, "sent": &upstream.Sent} {
+	for what, seen := range map[string]*testenv.Register{"requested": &upstream.Requested, "sent": &upstream.Sent} {
 		if doubled := seen.Doubled(); doubled > 0 {
 			b.Errorf("%d replicas: %s more than once: %d documents", replicas, what, doubled)
 		}
@@ -68,7 +68,7 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 			b.Errorf("%d replicas: %s: %d of %d documents", replicas, what, n, pending)
 		}
 	}
-	return map[string]float64{"enricher": steady(upstream.Asked.Times()), "sms-sender": steady(upstream.Sent.Times())}
+	return map[string]float64{"enricher": steady(upstream.Requested.Times()), "sms-sender": steady(upstream.Sent.Times())}
 }
 
 // announce reports all documents to ingest, as fast as it accepts them.

@@ -22,7 +22,7 @@ func BenchmarkTakeover(b *testing.B) {
 		next := 0
 		var all []float64
 		for _, stage := range []string{flow.Enricher, flow.SMSSender} {
-			seen := map[string]*testenv.Register{flow.Enricher: &upstream.Asked, flow.SMSSender: &upstream.Sent}[stage]
+			seen := map[string]*testenv.Register{flow.Enricher: &upstream.Requested, flow.SMSSender: &upstream.Sent}[stage]
 			var took []float64
 			for range kills {
 				second := h.StartReplica(b, stage, 2)

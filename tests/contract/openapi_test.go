@@ -138,13 +138,13 @@ func (o *openAPI) check(t *testing.T, path string, req *http.Request, a observed
 	}
 	o.seen[responseKind{method, path, status}] = true
 
-	asked := req.Clone(t.Context())
-	asked.Method = method
+	checked := req.Clone(t.Context())
+	checked.Method = method
 	if a.status < 300 {
-		o.checkRequest(t, asked)
+		o.checkRequest(t, checked)
 	}
-	got := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)), Request: asked}
-	if valid, errs := o.ValidateHttpResponse(asked, got); !valid {
+	got := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)), Request: checked}
+	if valid, errs := o.ValidateHttpResponse(checked, got); !valid {
 		for _, e := range errs {
 			t.Errorf("%s %s %s: %s: %s %v\n%.300s", method, path, status, e.Message, e.Reason, e.SchemaValidationErrors, a.body)
 		}

@@ -72,14 +72,14 @@ func (v visitor) withoutNATS() {
 	h.Until(v.t, "a link has arrived", func() bool { return len(links(v.t, h)) > 0 })
 	link := links(v.t, h)[0]
 	for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodPost} {
-		v.wants(http.StatusGone, "/l/{code}", v.ask(method, link, byPhone, "")) // expired; robots get the same response
+		v.wants(http.StatusGone, "/l/{code}", v.request(method, link, byPhone, "")) // expired; robots get the same response
 	}
 	h.Processes["nats"].Stop()
 
 	const away = http.StatusServiceUnavailable
 	endpoint := h.IngestURL + "/webhooks/clickwrap/demo"
-	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, endpoint, clickwrapHeader, `{"event_type":"activity_visited","id":"e1","request":"r1"}`))
-	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, endpoint+"?event_type=activity_visited&id=e1&request=r1", clickwrapToken, ""))
+	v.wants(away, "/webhooks/clickwrap/{source}", v.request(http.MethodPost, endpoint, clickwrapHeader, `{"event_type":"activity_visited","id":"e1","request":"r1"}`))
+	v.wants(away, "/webhooks/clickwrap/{source}", v.request(http.MethodGet, endpoint+"?event_type=activity_visited&id=e1&request=r1", clickwrapToken, ""))
 	for _, sample := range v.samples() {
 		if sample[0] != "clickwrap" { // above
 			req, path := v.sample(sample[0], sample[1])
@@ -87,20 +87,20 @@ func (v visitor) withoutNATS() {
 		}
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
-		v.wants(away, "/l/{code}", v.ask(method, link, byPhone, ""))
+		v.wants(away, "/l/{code}", v.request(method, link, byPhone, ""))
 	}
 	endpoint = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/demo"
 	receipt := signed(receiptOf("0123456789abcdefghijklmnop"))
-	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodPost, endpoint, asForm, receipt))
-	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodGet, endpoint+"?"+receipt, nil, ""))
+	v.wants(away, "/receipts/vonage/{source}", v.request(http.MethodPost, endpoint, asForm, receipt))
+	v.wants(away, "/receipts/vonage/{source}", v.request(http.MethodGet, endpoint+"?"+receipt, nil, ""))
 	for _, name := range testenv.Services[1:] {
 		v.admin(name, away)
 	}
 	h.Processes["ingest"].Stop()
-	v.wants(http.StatusBadGateway, "/api/play", v.ask(http.MethodPost, h.SandboxURL+"/api/play", asJSON, `{"provider":"clickwrap","story":"one-signer"}`))
+	v.wants(http.StatusBadGateway, "/api/play", v.request(http.MethodPost, h.SandboxURL+"/api/play", asJSON, `{"provider":"clickwrap","story":"one-signer"}`))
 }
 
-func (v visitor) ask(method, target string, header http.Header, body string) *http.Request {
+func (v visitor) request(method, target string, header http.Header, body string) *http.Request {
 	v.t.Helper()
 	req, err := http.NewRequestWithContext(v.t.Context(), method, target, strings.NewReader(body))
 	if err != nil {
@@ -139,7 +139,7 @@ func (v visitor) sample(provider, name string) (req *http.Request, path string) 
 	if len(r.Query) > 0 {
 		target += "?" + r.Query.Encode()
 	}
-	req = v.ask(r.Method, target, nil, string(r.Body))
+	req = v.request(r.Method, target, nil, string(r.Body))
 	for header, values := range r.Header {
 		if header != "Host" && header != "Content-Length" {
 			req.Header[header] = values
@@ -239,13 +239,13 @@ func (v visitor) callbacks() {
 			continue
 		}
 		endpoint := v.h.IngestURL + strings.Replace(path, "{source}", "demo", 1)
-		v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, endpoint, nil, ""))
-		v.wants(http.StatusUnsupportedMediaType, path, v.ask(http.MethodPost, endpoint, http.Header{"Content-Type": {"text/xml"}}, "<x/>"))
-		v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, endpoint, http.Header{}, strings.Repeat("x", 1<<20+1)))
+		v.wants(http.StatusMethodNotAllowed, path, v.request(http.MethodPut, endpoint, nil, ""))
+		v.wants(http.StatusUnsupportedMediaType, path, v.request(http.MethodPost, endpoint, http.Header{"Content-Type": {"text/xml"}}, "<x/>"))
+		v.wants(http.StatusRequestEntityTooLarge, path, v.request(http.MethodPost, endpoint, http.Header{}, strings.Repeat("x", 1<<20+1)))
 		v.cutOff(path, endpoint)
 	}
-	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, v.h.IngestURL+"/webhooks/clickwrap/demo", clickwrapHeader, `{"event_type":"x"}`))
-	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, v.h.IngestURL+"/webhooks/clickwrap/demo?event_type=x", clickwrapToken, ""))
+	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.request(http.MethodPost, v.h.IngestURL+"/webhooks/clickwrap/demo", clickwrapHeader, `{"event_type":"x"}`))
+	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.request(http.MethodGet, v.h.IngestURL+"/webhooks/clickwrap/demo?event_type=x", clickwrapToken, ""))
 }
 
 // cutOff sends a callback whose body ends early.
@@ -263,7 +263,7 @@ func (v visitor) cutOff(path, endpoint string) {
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		v.t.Fatal(err)
 	}
-	req := v.ask(http.MethodPost, endpoint, nil, "")
+	req := v.request(http.MethodPost, endpoint, nil, "")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
 		v.t.Fatal(err)
@@ -280,7 +280,7 @@ func (v visitor) cutOff(path, endpoint string) {
 func (v visitor) links() {
 	link := func(status int, method, target string, header http.Header) {
 		v.t.Helper()
-		v.wants(status, "/l/{code}", v.ask(method, target, header, ""))
+		v.wants(status, "/l/{code}", v.request(method, target, header, ""))
 	}
 	const get, head, post = http.MethodGet, http.MethodHead, http.MethodPost
 	v.h.Until(v.t, "the sample's link has arrived", func() bool { return len(links(v.t, v.h)) > 0 })
@@ -304,7 +304,7 @@ func (v visitor) links() {
 	link(http.StatusServiceUnavailable, post, finished, byPhone)
 	for _, method := range []string{get, head, post} {
 		for range 60 { // more than shortener.per_minute
-			req := v.ask(method, open, byPhone, "")
+			req := v.request(method, open, byPhone, "")
 			a := send(v.t, req)
 			v.o.check(v.t, "/l/{code}", req, a)
 			if a.status == http.StatusTooManyRequests {
@@ -370,17 +370,17 @@ func (v visitor) receipts(base string) {
 	endpoint, elsewhere := base+"/receipts/vonage/demo", base+"/receipts/vonage/unknown"
 	ours, odd := signed(receiptOf(text.Reference)), signed(map[string]string{"status": "delivered"})
 	for range 2 { // recorded, then repeated
-		v.wants(http.StatusOK, path, v.ask(http.MethodPost, endpoint, asForm, ours))
+		v.wants(http.StatusOK, path, v.request(http.MethodPost, endpoint, asForm, ours))
 	}
-	v.wants(http.StatusOK, path, v.ask(http.MethodGet, endpoint+"?"+signed(receiptOf("unknown")), nil, "")) // unknown
+	v.wants(http.StatusOK, path, v.request(http.MethodGet, endpoint+"?"+signed(receiptOf("unknown")), nil, "")) // unknown
 	for query, status := range map[string]int{ours + "x": http.StatusUnauthorized, odd: http.StatusBadRequest} {
-		v.wants(status, path, v.ask(http.MethodPost, endpoint, asForm, query))
-		v.wants(status, path, v.ask(http.MethodGet, endpoint+"?"+query, nil, ""))
+		v.wants(status, path, v.request(http.MethodPost, endpoint, asForm, query))
+		v.wants(status, path, v.request(http.MethodGet, endpoint+"?"+query, nil, ""))
 	}
-	v.wants(http.StatusNotFound, path, v.ask(http.MethodPost, elsewhere, asForm, ours))
-	v.wants(http.StatusNotFound, path, v.ask(http.MethodGet, elsewhere+"?"+ours, nil, ""))
-	v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, endpoint, asForm, strings.Repeat("x", 64<<10+1)))
-	v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, endpoint, nil, ""))
+	v.wants(http.StatusNotFound, path, v.request(http.MethodPost, elsewhere, asForm, ours))
+	v.wants(http.StatusNotFound, path, v.request(http.MethodGet, elsewhere+"?"+ours, nil, ""))
+	v.wants(http.StatusRequestEntityTooLarge, path, v.request(http.MethodPost, endpoint, asForm, strings.Repeat("x", 64<<10+1)))
+	v.wants(http.StatusMethodNotAllowed, path, v.request(http.MethodPut, endpoint, nil, ""))
 }
 
 // admin calls a process's admin routes, once it has the expected readiness.
@@ -388,27 +388,27 @@ func (v visitor) admin(process string, ready int) {
 	v.t.Helper()
 	admin := v.h.Processes[process].AdminURL()
 	v.h.Until(v.t, process+" has the expected readiness", func() bool { return v.h.Ready(v.t, process) == ready })
-	v.wants(ready, "/readyz", v.ask(http.MethodGet, admin+"/readyz", nil, ""))
-	v.wants(ready, "/readyz", v.ask(http.MethodGet, admin+"/readyz?verbose", nil, ""))
-	v.wants(http.StatusOK, "/livez", v.ask(http.MethodGet, admin+"/livez", nil, ""))
-	v.wants(http.StatusOK, "/metrics", v.ask(http.MethodGet, admin+"/metrics", nil, ""))
+	v.wants(ready, "/readyz", v.request(http.MethodGet, admin+"/readyz", nil, ""))
+	v.wants(ready, "/readyz", v.request(http.MethodGet, admin+"/readyz?verbose", nil, ""))
+	v.wants(http.StatusOK, "/livez", v.request(http.MethodGet, admin+"/livez", nil, ""))
+	v.wants(http.StatusOK, "/metrics", v.request(http.MethodGet, admin+"/metrics", nil, ""))
 }
 
 func (v visitor) sandbox() {
 	api := v.h.SandboxURL + "/api/"
 	const get, post, remove = http.MethodGet, http.MethodPost, http.MethodDelete
-	v.wants(http.StatusOK, "/api/messages", v.ask(get, api+"messages?channel=sms", nil, ""))
-	v.wants(http.StatusOK, "/api/messages", v.ask(get, api+"messages", nil, ""))
-	v.wants(http.StatusNoContent, "/api/messages", v.ask(remove, api+"messages", nil, ""))
-	v.wants(http.StatusOK, "/api/stories", v.ask(get, api+"stories", nil, ""))
-	v.wants(http.StatusOK, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":0}`))
+	v.wants(http.StatusOK, "/api/messages", v.request(get, api+"messages?channel=sms", nil, ""))
+	v.wants(http.StatusOK, "/api/messages", v.request(get, api+"messages", nil, ""))
+	v.wants(http.StatusNoContent, "/api/messages", v.request(remove, api+"messages", nil, ""))
+	v.wants(http.StatusOK, "/api/stories", v.request(get, api+"stories", nil, ""))
+	v.wants(http.StatusOK, "/api/play", v.request(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":0}`))
 	for _, path := range []string{"play", "faults"} {
-		v.wants(http.StatusUnsupportedMediaType, "/api/"+path, v.ask(post, api+path, nil, `{"provider":"clickwrap","story":"one-signer"}`))
+		v.wants(http.StatusUnsupportedMediaType, "/api/"+path, v.request(post, api+path, nil, `{"provider":"clickwrap","story":"one-signer"}`))
 	}
-	v.wants(http.StatusBadRequest, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":-1}`))
-	v.wants(http.StatusNotFound, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"none"}`))
-	v.wants(http.StatusNoContent, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"vonage","mode":"throttle","count":3}`))
-	unknown := v.wants(http.StatusBadRequest, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"unknown","mode":"throttle"}`))
+	v.wants(http.StatusBadRequest, "/api/play", v.request(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":-1}`))
+	v.wants(http.StatusNotFound, "/api/play", v.request(post, api+"play", asJSON, `{"provider":"pleasesign","story":"none"}`))
+	v.wants(http.StatusNoContent, "/api/faults", v.request(post, api+"faults", asJSON, `{"target":"vonage","mode":"throttle","count":3}`))
+	unknown := v.wants(http.StatusBadRequest, "/api/faults", v.request(post, api+"faults", asJSON, `{"target":"unknown","mode":"throttle"}`))
 	var documented []string
 	for _, value := range v.o.model.Components.Schemas.GetOrZero("Fault").Schema().Properties.GetOrZero("target").Schema().Enum {
 		documented = append(documented, value.Value)
@@ -416,11 +416,11 @@ func (v visitor) sandbox() {
 	if want := "target is one of " + strings.Join(documented, ", "); !strings.Contains(string(unknown.body), want) {
 		v.t.Errorf("docs/openapi.yaml: the enum of Fault.target is %q, and the sandbox says %s", documented, unknown.body)
 	}
-	v.wants(http.StatusOK, "/api/faults", v.ask(get, api+"faults", nil, ""))
-	v.wants(http.StatusNoContent, "/api/faults", v.ask(remove, api+"faults", nil, ""))
+	v.wants(http.StatusOK, "/api/faults", v.request(get, api+"faults", nil, ""))
+	v.wants(http.StatusNoContent, "/api/faults", v.request(remove, api+"faults", nil, ""))
 	for path, methods := range map[string][]string{"messages": {remove}, "play": {post}, "faults": {post, remove}} {
 		for _, method := range methods {
-			v.wants(http.StatusForbidden, "/api/"+path, v.ask(method, api+path, fromElsewhere, "{}"))
+			v.wants(http.StatusForbidden, "/api/"+path, v.request(method, api+path, fromElsewhere, "{}"))
 		}
 	}
 }

@@ -73,7 +73,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 	r.Doubled += len(sent) // messages about an unknown document
 	dlq, err := h.JetStream(t).Stream(t.Context(), flow.DLQ)
 	if err != nil {
-		t.Fatalf("ask for %s: %v", flow.DLQ, err)
+		t.Fatalf("read %s: %v", flow.DLQ, err)
 	}
 	r.Given = int(dlq.CachedInfo().State.Msgs)
 	r.Again = deliveredAgain(t, h)
@@ -122,13 +122,13 @@ func messagesFor(t testing.TB, h *testenv.Env, s flow.Stage) int {
 	t.Helper()
 	stream, err := h.JetStream(t).Stream(t.Context(), s.Stream)
 	if err != nil {
-		t.Fatalf("ask for %s: %v", s.Stream, err)
+		t.Fatalf("read %s: %v", s.Stream, err)
 	}
 	count := 0
 	for _, subject := range s.Consumes {
 		info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter(subject))
 		if err != nil {
-			t.Fatalf("ask for %s: %v", s.Stream, err)
+			t.Fatalf("read %s: %v", s.Stream, err)
 		}
 		for _, n := range info.State.Subjects {
 			count += int(n)

@@ -70,8 +70,8 @@ func unwatchedPods(m manifests) []string {
 	var r report
 	for name, d := range services(m) {
 		spec, c := d.Spec.Template.Spec, d.Spec.Template.Spec.Containers[0]
-		r.unless(asks(c.LivenessProbe, "/livez"), "%s has no probe of /livez", name)
-		r.unless(asks(c.ReadinessProbe, "/readyz"), "%s has no probe of /readyz", name)
+		r.unless(probes(c.LivenessProbe, "/livez"), "%s has no probe of /livez", name)
+		r.unless(probes(c.ReadinessProbe, "/readyz"), "%s has no probe of /readyz", name)
 		r.unless(c.ReadinessProbe == nil || c.ReadinessProbe.FailureThreshold >= 3, "a single slow check makes %s not ready", name)
 		r.unless(port(c, "admin") == 9090, "%s has no admin listener on 9090", name)
 
@@ -138,7 +138,7 @@ func isShare(c core.Container, share float64) bool {
 	return false
 }
 
-func asks(p *core.Probe, path string) bool {
+func probes(p *core.Probe, path string) bool {
 	return p != nil && p.HTTPGet != nil && p.HTTPGet.Path == path && p.HTTPGet.Port == intstr.FromString("admin") && p.TimeoutSeconds > 2
 }
 

@@ -170,7 +170,7 @@ func TestForbiddenRequestsAreRefused(t *testing.T) {
 		t.Errorf("a refused request changed something:\n%s\n%s", before, after)
 	}
 	for _, row := range rows {
-		if output := users[row.control].asked(row.subject, row.body); !strings.Contains(output, row.response) {
+		if output := users[row.control].request(row.subject, row.body); !strings.Contains(output, row.response) {
 			t.Errorf("%s on %s: the response is %q", row.control, row.subject, output)
 		}
 	}

@@ -33,14 +33,14 @@ func TestResponseSubjectsReachNothing(t *testing.T) {
 		{none, "$JS.API.STREAM.PURGE.NOTIFY"},
 		{none, "$JS.API.STREAM.DELETE.SIGNING"},
 	}
-	const ask = "$JS.API.DIRECT.GET.SIGNING"
+	const directGet = "$JS.API.DIRECT.GET.SIGNING"
 	before := world(operator)
 	for _, row := range rows {
-		if !ingest.may(&nats.Msg{Subject: ask, Data: []byte(row.question), Reply: row.response}) {
+		if !ingest.may(&nats.Msg{Subject: directGet, Data: []byte(row.question), Reply: row.response}) {
 			t.Errorf("ingest may not request a response on %s", row.response)
 		}
 		// A later request gets its response later.
-		if output := ingest.asked(ask, first); output != "SIGNINGbefore" {
+		if output := ingest.request(directGet, first); output != "SIGNINGbefore" {
 			t.Errorf("ingest gets the response %q", output)
 		}
 		if after := world(operator); after != before {
@@ -49,7 +49,7 @@ func TestResponseSubjectsReachNothing(t *testing.T) {
 	}
 	for _, row := range rows {
 		before := world(operator)
-		if !operator.may(&nats.Msg{Subject: ask, Data: []byte(row.question), Reply: row.response}) {
+		if !operator.may(&nats.Msg{Subject: directGet, Data: []byte(row.question), Reply: row.response}) {
 			t.Error("the operator may not send the request")
 		}
 		h.Until(t, "the operator's response on "+row.response+" changed something", func() bool { return world(operator) != before })

@@ -191,7 +191,7 @@ func TestSubscriberCannotWrite(t *testing.T) {
 	team.may(&nats.Msg{Subject: "$JS.API.CONSUMER.PAUSE.SIGNING.enricher", Data: []byte(`{"pause_until":"2100-01-01T00:00:00Z"}`)})
 	team.may(&nats.Msg{Subject: "$JS.API.CONSUMER.MSG.NEXT.SIGNING.kafka-bridge", Data: []byte(`{"batch":10,"id":"x","group":"active"}`), Reply: "_INBOX.x"})
 	mine := fmt.Sprintf(`{"stream_name":"SIGNING","config":{"durable_name":"enricher","name":"enricher","ack_policy":"none","deliver_subject":%q}}`, "notify.v1.send.sms.acme.clickwrap.d1")
-	if output := team.asked("$JS.API.CONSUMER.DURABLE.CREATE.SIGNING.enricher", mine); !strings.Contains(output, `"name":"enricher"`) {
+	if output := team.request("$JS.API.CONSUMER.DURABLE.CREATE.SIGNING.enricher", mine); !strings.Contains(output, `"name":"enricher"`) {
 		t.Errorf("a team may not make a consumer of that name: %s", output)
 	}
 
@@ -208,7 +208,7 @@ func TestSubscriberCannotWrite(t *testing.T) {
 		}
 	}
 	// A later request gets its response later.
-	if output := team.asked("$JS.API.CONSUMER.INFO.SIGNING.enricher", ""); !strings.Contains(output, `"name":"enricher"`) {
+	if output := team.request("$JS.API.CONSUMER.INFO.SIGNING.enricher", ""); !strings.Contains(output, `"name":"enricher"`) {
 		t.Errorf("a team's own consumer: %q", output)
 	}
 	if after := world(operator); after != before {

@@ -57,8 +57,8 @@ func (u user) maySubscribe(subject string) bool {
 	return last == nil || !strings.Contains(last.Error(), `Subscription to "`+subject+`"`)
 }
 
-// asked is JetStream's response to a request; empty if the request is refused. A message taken from a consumer is acknowledged.
-func (u user) asked(subject, body string) string {
+// request sends a request to JetStream and returns the response; empty if the request is refused. A message taken from a consumer is acknowledged.
+func (u user) request(subject, body string) string {
 	u.Helper()
 	m, err := u.nc.Request(subject, []byte(body), 500*time.Millisecond)
 	if err != nil {

@@ -143,7 +143,7 @@ func (s *stand) sendBody(t testing.TB, c callback, body io.Reader) response {
 	if c.query != "" {
 		target += "?" + c.query
 	}
-	a, err := ask(c.method, target, c.header, body)
+	a, err := call(c.method, target, c.header, body)
 	if err != nil {
 		t.Fatalf("%s %s: %v", c.method, c.path, err)
 	}
@@ -151,7 +151,7 @@ func (s *stand) sendBody(t testing.TB, c callback, body io.Reader) response {
 	return a
 }
 
-func ask(method, target string, header http.Header, body io.Reader) (response, error) {
+func call(method, target string, header http.Header, body io.Reader) (response, error) {
 	r, err := http.NewRequest(method, target, body)
 	if err != nil {
 		return response{}, err

@@ -14,7 +14,7 @@ const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKi
 // click presses the button of a link's page, as a signer does.
 func (s *stand) click(t *testing.T, link string) response {
 	t.Helper()
-	a, err := ask(http.MethodPost, link, http.Header{"User-Agent": {phone}}, nil)
+	a, err := call(http.MethodPost, link, http.Header{"User-Agent": {phone}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func get(t *testing.T, target string, headers ...string) response {
 	for i := 0; i < len(headers); i += 2 {
 		header[headers[i]] = []string{headers[i+1]}
 	}
-	a, err := ask(http.MethodGet, target, header, nil)
+	a, err := call(http.MethodGet, target, header, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func sandboxFromAnotherSite(t *testing.T, h *testenv.Env) {
 			{"DELETE", "/api/faults", ""},
 			{"POST", "/sign/" + documents[0] + "/x", "action=sign"},
 		} {
-			a, err := ask(c.method, h.SandboxURL+c.path, header, strings.NewReader(c.body))
+			a, err := call(c.method, h.SandboxURL+c.path, header, strings.NewReader(c.body))
 			if err != nil || a.status != http.StatusForbidden {
 				t.Errorf("%s: %s %s: %d %v", name, c.method, c.path, a.status, err)
 			}
@@ -101,7 +101,7 @@ func sandboxFromAnotherSite(t *testing.T, h *testenv.Env) {
 	if len(h.Messages(t)) == 0 {
 		t.Error("the messages are gone")
 	}
-	if a, err := ask("DELETE", h.SandboxURL+"/api/messages", http.Header{"Sec-Fetch-Site": {"same-origin"}}, nil); err != nil || a.status != http.StatusNoContent {
+	if a, err := call("DELETE", h.SandboxURL+"/api/messages", http.Header{"Sec-Fetch-Site": {"same-origin"}}, nil); err != nil || a.status != http.StatusNoContent {
 		t.Errorf("from its own page: %d %v", a.status, err)
 	}
 	if a := get(t, h.SandboxURL+"/"); a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Access-Control-Allow-Origin") != "" {
@@ -171,7 +171,7 @@ func guessedLinks(t *testing.T, h *testenv.Env) {
 // If a page's name resolves to a listener of ours (DNS rebinding), the listener is the page's own origin. Only the Host header distinguishes its requests from the operator's.
 func foreignNames(t *testing.T, admin, sandbox string) {
 	t.Helper()
-	ask := func(base, method, path, host string) response {
+	call := func(base, method, path, host string) response {
 		r, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(`{"target":"vonage","mode":"slow"}`))
 		if err != nil {
 			t.Fatal(err)
@@ -198,12 +198,12 @@ func foreignNames(t *testing.T, admin, sandbox string) {
 		for _, host := range []string{
 			"evil.example", "evil.example:" + port, "127.0.0.1.evil.example:" + port, "localhost.evil.example:" + port, "sandbox:" + port, "2130706433:" + port, "xn--lcalhost-b1a:" + port,
 		} {
-			if a := ask(c.base, c.method, c.path, host); a.status != http.StatusMisdirectedRequest || strings.Contains(a.text, host) || a.header.Get("Access-Control-Allow-Origin") != "" {
+			if a := call(c.base, c.method, c.path, host); a.status != http.StatusMisdirectedRequest || strings.Contains(a.text, host) || a.header.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s %s as %s: %d %.80s", c.method, c.path, host, a.status, a.text)
 			}
 		}
 		for _, host := range []string{"", "localhost:" + port, "[::1]:" + port, "10.1.2.3:" + port, "sandbox.localhost:" + port} {
-			if a := ask(c.base, c.method, c.path, host); a.status == http.StatusMisdirectedRequest || a.header.Get("X-Frame-Options") != "DENY" {
+			if a := call(c.base, c.method, c.path, host); a.status == http.StatusMisdirectedRequest || a.header.Get("X-Frame-Options") != "DENY" {
 				t.Errorf("%s %s as %q: %d", c.method, c.path, host, a.status)
 			}
 		}
@@ -286,7 +286,7 @@ func TestHiddenSources(t *testing.T) {
 		{"POST", "/receipts/vonage/%s", json, `{}`}, {"GET", "/receipts/vonage/%s?msisdn=1&sig=x", "", ""},
 	} {
 		say := func(h *testenv.Env, source string) string {
-			a, err := ask(c.method, h.IngestURL+fmt.Sprintf(c.path, source), http.Header{"Content-Type": {c.media}}, strings.NewReader(c.body))
+			a, err := call(c.method, h.IngestURL+fmt.Sprintf(c.path, source), http.Header{"Content-Type": {c.media}}, strings.NewReader(c.body))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -54,8 +54,8 @@ func hostileIDs(t *testing.T, s *stand) {
 
 	// A later document is requested, and so are the documents with unusual but valid ids.
 	s.accepts(t, "an honest document", clickwrap(source, clickwrapSent("reach-last")))
-	for _, asked := range []string{"reach-last", "abs-1", "abs-2", "%252e%252e%252f", "lured", "x%3Fadmin=1", "x%23y"} {
-		s.Until(t, asked+" is requested", func() bool { return len(s.world.requestsAbout(asked)) > 0 })
+	for _, requested := range []string{"reach-last", "abs-1", "abs-2", "%252e%252e%252f", "lured", "x%3Fadmin=1", "x%23y"} {
+		s.Until(t, requested+" is requested", func() bool { return len(s.world.requestsAbout(requested)) > 0 })
 	}
 	canary.silent(t)
 	s.world.mutex.Lock()
@@ -95,7 +95,7 @@ func hostileRedirects(t *testing.T, s *stand) {
 	const source = "reach"
 	canary := s.world.canary
 	to := []string{canary.URL + "/x", "//" + canary.Host + "/x", strings.Replace(canary.URL, "http://", "http://u:p@", 1), "https://" + canary.Host + "/x"}
-	var asked []string
+	var requested []string
 	for i, location := range to {
 		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
 			id := fmt.Sprintf("redirect-%d-%d", i, status)
@@ -109,10 +109,10 @@ func hostileRedirects(t *testing.T, s *stand) {
 			s.accepts(t, "clickwrap", clickwrap(source, clickwrapSent(id+"-cw")))
 			s.accepts(t, "pleasesign", pleasesign(source, pleasesignSent(id+"-ps")))
 			s.accepts(t, "esign", s.esignAll(source, esignSent(id+"-es")))
-			asked = append(asked, id+"-cw", id+"-ps", id+"-es")
+			requested = append(requested, id+"-cw", id+"-ps", id+"-es")
 		}
 	}
-	for _, id := range asked { // the second request follows the response to the first
+	for _, id := range requested { // the second request follows the response to the first
 		s.Until(t, id+" is requested twice", func() bool { return len(s.world.requestsAbout(id)) >= 2 })
 	}
 	canary.silent(t)

@@ -62,7 +62,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 	base := "http://" + s.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/"
 	post := func(path, contentType, body string) response {
 		t.Helper()
-		a, err := ask(http.MethodPost, base+path, http.Header{"Content-Type": {contentType}}, strings.NewReader(body))
+		a, err := call(http.MethodPost, base+path, http.Header{"Content-Type": {contentType}}, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 		}
 		refusals[a.text] = true
 		// The same in the query, or in JSON.
-		if a, err := ask(http.MethodGet, base+source+"?"+form(fields), nil, nil); err != nil || a.status != http.StatusUnauthorized {
+		if a, err := call(http.MethodGet, base+source+"?"+form(fields), nil, nil); err != nil || a.status != http.StatusUnauthorized {
 			t.Errorf("%s, by GET: %d %v", name, a.status, err)
 		}
 	}

@@ -149,7 +149,7 @@ func TestAttacks(t *testing.T) {
 	})
 	silence(t, s)
 	s.world.canary.silent(t)
-	if a, err := ask("GET", s.world.canary.URL, nil, nil); err != nil || a.status != 200 || len(s.world.canary.calls) != 1 {
+	if a, err := call("GET", s.world.canary.URL, nil, nil); err != nil || a.status != 200 || len(s.world.canary.calls) != 1 {
 		t.Errorf("the canary does not count requests: %d %v", a.status, err)
 	}
 }

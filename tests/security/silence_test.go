@@ -70,7 +70,7 @@ func wholeStory(t *testing.T, s *stand) {
 			t.Errorf("the link leads to %d %q", a.status, a.header.Get("Location"))
 		}
 		sent := signedReceipt(receipt(texts[0]["client-ref"]))
-		if a, err := ask(http.MethodPost, "http://"+s.Address("SIGNRELAY_RECEIPTS_ADDR")+"/receipts/vonage/story",
+		if a, err := call(http.MethodPost, "http://"+s.Address("SIGNRELAY_RECEIPTS_ADDR")+"/receipts/vonage/story",
 			http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, strings.NewReader(form(sent))); err != nil || a.status != http.StatusOK {
 			t.Errorf("the receipt: %d %v", a.status, err)
 		}
@@ -220,7 +220,7 @@ func (s *stand) keysInKafka(t *testing.T) string {
 // metrics returns the metrics of a process.
 func (s *stand) metrics(t *testing.T, process string) string {
 	t.Helper()
-	a, err := ask(http.MethodGet, s.Processes[process].AdminURL()+"/metrics", nil, nil)
+	a, err := call(http.MethodGet, s.Processes[process].AdminURL()+"/metrics", nil, nil)
 	if err != nil || a.status != http.StatusOK || !strings.Contains(a.text, "go_goroutines") {
 		t.Fatalf("the metrics of %s: %d %v", process, a.status, err)
 	}

@@ -40,7 +40,7 @@ func TestStolenNATSUser(t *testing.T) {
 	for _, link := range links {
 		_, code, _ := strings.Cut(link, "/l/")
 		secrets = append(secrets, code[:14])
-		a, err := ask(http.MethodPost, link, http.Header{"User-Agent": {phone}}, nil)
+		a, err := call(http.MethodPost, link, http.Header{"User-Agent": {phone}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,14 +265,14 @@ func requireNoPlantedLink(t *testing.T, h *testenv.Env, sent string) {
 			}
 		}
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			a, err := ask(method, base+planted, http.Header{"User-Agent": {phone}}, nil)
+			a, err := call(method, base+planted, http.Header{"User-Agent": {phone}}, nil)
 			if err != nil || a.status != http.StatusNotFound || a.header.Get("Location") != "" {
 				t.Errorf("%s %s: %d to %q, %v", method, name, a.status, a.header.Get("Location"), err)
 			}
 		}
 	}
 	// The control: the link that was sent still opens.
-	a, err := ask(http.MethodPost, base+code, http.Header{"User-Agent": {phone}}, nil)
+	a, err := call(http.MethodPost, base+code, http.Header{"User-Agent": {phone}}, nil)
 	if err != nil || a.status != http.StatusSeeOther {
 		t.Errorf("the link that was sent: %d, %v", a.status, err)
 	}

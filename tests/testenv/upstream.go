@@ -16,7 +16,7 @@ import (
 type SlowUpstream struct {
 	URL         string
 	Mail        bool     // whether signers also get e-mail; set it before the first callback
-	Asked, Sent Register // the documents that were requested from the provider, and those about which a text was sent
+	Requested, Sent Register // the documents that were requested from the provider, and those about which a text was sent
 
 	after time.Duration
 }
@@ -37,7 +37,7 @@ func NewSlowUpstream(t testing.TB, after time.Duration) *SlowUpstream {
 // request is the provider's response for any document: one signer, with SMS, and with e-mail if Mail is set.
 func (f *SlowUpstream) request(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(f.after)
-	f.Asked.note(r.PathValue("id"))
+	f.Requested.note(r.PathValue("id"))
 	fmt.Fprintf(w, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"mobile_number":true,"email":%[3]t},`+
 		`"signer":{"mobile_number":"+13175550123","email":"%[1]s@signer.example"},"request_url":"%[2]s/sign/%[1]s"}]}`,
 		r.PathValue("id"), f.URL, f.Mail)
