@@ -14,8 +14,8 @@ import (
 // SlowUpstream is a provider that knows every document, and a Vonage. Both respond after a delay, as distant servers do. Documents are
 // named d-1, d-2 and so on.
 type SlowUpstream struct {
-	URL         string
-	Mail        bool     // whether signers also get e-mail; set it before the first callback
+	URL             string
+	Mail            bool     // whether signers also get e-mail; set it before the first callback
 	Requested, Sent Register // the documents that were requested from the provider, and those about which a text was sent
 
 	after time.Duration
