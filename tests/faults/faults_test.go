@@ -40,11 +40,14 @@ var crashing = testenv.Variant{Name: "faults", Args: []string{"-tags", "faults"}
 // stand is the environment of one row.
 type stand struct {
 	*testenv.Env
-	world  *world
-	driver *driver
+	world    *world
+	driver   *driver
+	variants map[string]testenv.Variant // of each service
 }
 
-// newStand starts all services with the given number of replicas. A service named in crash dies at that point.
+// newStand starts all services with the given number of replicas. A service named in crash is built as the variant and dies at that point; with
+// an empty point it does not die. The other services are built as they are released: linking one takes 3 s of CPU. If crash is nil, all
+// services are built as the variant.
 func newStand(t *testing.T, row string, b behaviour, replicas int, crash map[string]string, as testenv.Variant) *stand {
 	t.Helper()
 	w := newWorld(t, b)
@@ -62,13 +65,18 @@ func newClusterStand(t *testing.T, row string) *stand {
 
 func furnish(t *testing.T, h *testenv.Env, w *world, row string, replicas int, crash map[string]string, as testenv.Variant) *stand {
 	t.Helper()
-	h.Variant, h.Timeout = as, 100*time.Second
-	s := &stand{Env: h, world: w}
+	h.Timeout = 100 * time.Second
+	s := &stand{Env: h, world: w, variants: map[string]testenv.Variant{}}
 	for _, name := range services {
 		var env []string
-		if point := crash[name]; point != "" {
+		point, named := crash[name]
+		if point != "" {
 			env = []string{"SIGNRELAY_TEST_CRASH=" + point}
 		}
+		if crash == nil || named {
+			s.variants[name] = as
+		}
+		h.Variant = s.variants[name]
 		h.StartService(t, name, name, env...)
 		for n := 2; n <= replicas; n++ {
 			h.StartReplica(t, name, n)
@@ -135,6 +143,7 @@ func (s *stand) diesOnce(t *testing.T, service string) {
 		t.Errorf("%s did not reach its point", service)
 		return
 	}
+	s.Variant = s.variants[service]
 	s.StartService(t, service, service)
 }
 

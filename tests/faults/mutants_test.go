@@ -16,9 +16,10 @@ type mutant struct {
 	name, file string
 	was, is    string
 
-	service, point string // where the service dies; empty if an outside party causes the fault
-	behaves        func() behaviour
-	sees           func(result) bool
+	service string // it has the mistake
+	point   string // where it dies; empty if an outside party causes the fault
+	behaves func() behaviour
+	sees    func(result) bool
 }
 
 func lostOrGivenUp(r result) bool { return r.Lost > 0 || r.Given > 0 }
@@ -34,13 +35,14 @@ var mutants = []mutant{
 		name: "a stage does not extend its lease", file: "libs/stage/lease.go",
 		was:     `extend(working, conn, ackWait/3, a.msg.Reply())`,
 		is:      `<-working.Done()`,
+		service: "email-sender",
 		behaves: func() behaviour { return behaviour{mail: firstCalls(2, slowest)} },
 		sees:    func(r result) bool { return r.Again > 0 },
 	},
 	{
 		name: "a bare Nak", file: "libs/stage/settle.go",
 		was: `msg.NakWithDelay(d.Wait(rand.Float64()))`,
-		is:  `func() error { _ = d.Wait(rand.Float64()); return msg.Nak() }()`,
+		is:  `func() error { _ = d.Wait(rand.Float64()); return msg.Nak() }()`, service: "enricher",
 		behaves: func() behaviour {
 			var began time.Time // set by the first call, under the world's lock
 			return behaviour{rest: func(n int) response {
@@ -68,7 +70,7 @@ func TestMutantsAreDetected(t *testing.T) {
 			for _, as := range []testenv.Variant{crashing, m.variant(t)} {
 				s := m.stand(t, as)
 				r := s.measure(t, "("+as.Name+") "+m.name, func() {
-					if m.service != "" {
+					if m.point != "" {
 						s.diesOnce(t, m.service)
 					}
 				})
@@ -90,11 +92,7 @@ func (m mutant) stand(t *testing.T, as testenv.Variant) *stand {
 	if m.behaves != nil {
 		b = m.behaves()
 	}
-	crash := map[string]string{}
-	if m.service != "" {
-		crash[m.service] = m.point
-	}
-	return newStand(t, "mutant-"+strings.Fields(m.name)[1], b, 1, crash, as)
+	return newStand(t, "mutant-"+strings.Fields(m.name)[1], b, 1, map[string]string{m.service: m.point}, as)
 }
 
 // The table quotes the sources exactly as they are.
