@@ -89,10 +89,7 @@ func messages(t rapid.TB, words string) []string {
 	n := example(notifyv1.Kind_KIND_PROGRESS)
 	n.DocumentTitle, n.ActorName = words, words
 	n.To.FirstName, n.To.LastName, n.To.SharedBy = words, "x", 2
-	set, err := templates.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	set := builtin(t)
 	text, err := set.SMS(n)
 	subject, plain, html, emailErr := set.Email(n)
 	if err != nil || emailErr != nil {
