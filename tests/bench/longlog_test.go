@@ -46,7 +46,7 @@ func BenchmarkStandalone(b *testing.B) {
 
 // BenchmarkLongLog measures the CPU of all processes for a callback and for a notification, with a short and with a long log.
 func BenchmarkLongLog(b *testing.B) {
-	const stored, told = 20_000, 3_000
+	const stored, invited = 20_000, 3_000
 	for b.Loop() {
 		upstream := testenv.NewSlowUpstream(b, 0)
 		upstream.Mail = true
@@ -74,7 +74,7 @@ func BenchmarkLongLog(b *testing.B) {
 			fill(b, h.JetStream(b), filled, length)
 			filled = length
 			h.WaitIdle(b)
-			callback[i], notification[i] = measure(stored, "activity_visited"), measure(told, "request_sent")
+			callback[i], notification[i] = measure(stored, "activity_visited"), measure(invited, "request_sent")
 			b.Logf("%d events in the log: %.0f µs of CPU a callback, %.0f a notification", length, callback[i], notification[i])
 		}
 		figure(b, "long-log-callback", callback[1]/callback[0])
