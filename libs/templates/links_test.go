@@ -89,7 +89,10 @@ func messages(t rapid.TB, words string) []string {
 	n := example(notifyv1.Kind_KIND_PROGRESS)
 	n.DocumentTitle, n.ActorName = words, words
 	n.To.FirstName, n.To.LastName, n.To.SharedBy = words, "x", 2
-	set := builtin(t)
+	set, err := templates.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	text, err := set.SMS(n)
 	subject, plain, html, emailErr := set.Email(n)
 	if err != nil || emailErr != nil {

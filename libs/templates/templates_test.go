@@ -5,10 +5,7 @@ import (
 	"fmt"
 	htmlpkg "html"
 	"strings"
-	"sync"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -361,12 +358,9 @@ func TestUnrenderable(t *testing.T) {
 	}
 }
 
-// builtIn parses the built-in texts once: with the race detector it takes 40 ms of CPU, and the tests use them a thousand times.
-var builtIn = sync.OnceValues(func() (*templates.Set, error) { return templates.Open("") })
-
-func builtin(t rapid.TB) *templates.Set {
+func builtin(t *testing.T) *templates.Set {
 	t.Helper()
-	s, err := builtIn()
+	s, err := templates.Open("")
 	if err != nil {
 		t.Fatal(err)
 	}
