@@ -15,7 +15,7 @@ import (
 
 // Messages are the messages that follow from one event.
 type Messages struct {
-	Made       []*notifyv1.Notification
+	Made       []*notifyv1.Notification // those of a person follow each other, and share one Link
 	Suppressed []Suppressed
 	Waiting    []Suppressed // a later request to the provider may find their links
 }

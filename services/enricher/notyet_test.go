@@ -30,7 +30,13 @@ func follows(t *testing.T, outs []stage.Out) []string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			found = append(found, event.KindName(n.GetKind())+" to "+n.GetTo().GetRecipientId())
+			all, err := notification.PerChannel(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range all {
+				found = append(found, event.KindName(one.GetKind())+" to "+one.GetTo().GetRecipientId())
+			}
 			continue
 		}
 		e, err := event.Decode(m.Data)

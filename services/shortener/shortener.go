@@ -105,12 +105,17 @@ type shortener struct {
 // operatorPause is the stage's delay if only the operator can fix the cause.
 const operatorPause = 15 * time.Minute
 
-// shorten sets the notification's short link and sends the notification to its sender. A second attempt finds the same link.
+// shorten sets the short link of a person's notifications and sends each of them to the sender of its channel. A second attempt finds the same
+// link.
 //
 // The stage has no claims although it calls an outside shortener. A vendor returns the same short form for the same link, and the form is
 // stored with the link, so a repeated call is harmless.
 func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
-	n := in.Data
+	all, err := notification.PerChannel(in.Data)
+	if err != nil {
+		return nil, outcome.Permanent(err)
+	}
+	n := all[0] // the others have the same link
 	wanted, err := linkOf(n)
 	if err != nil {
 		return nil, outcome.Permanent(err)
@@ -122,20 +127,33 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 	if err != nil {
 		return nil, err
 	}
-	short, also := s.base+e.code+suffixOf(n.GetChannel()), []stage.Out(nil)
-	if s.third != nil {
-		if short, also, err = s.third.form(ctx, in, s.links, e, short); err != nil {
-			return nil, err
+	var sends, reports []stage.Out
+	for _, n := range all {
+		short := s.base + e.code + suffixOf(n.GetChannel())
+		if s.third != nil {
+			var also []stage.Out
+			if short, also, err = s.third.form(ctx, of(in, n), s.links, e, short); err != nil {
+				return nil, err
+			}
+			reports = append(reports, also...)
 		}
-		// NOTIFY may contain the message twice, if two events caused it.
-		if also, err = stage.Unpublished(ctx, s.js, also); err != nil {
+		n.Link.Short = short
+		m, err := sendMessage(ctx, n)
+		if err != nil {
+			return nil, outcome.Permanent(err)
+		}
+		sends = append(sends, m)
+	}
+	if len(reports) > 0 { // NOTIFY may contain a message twice, if two events caused it
+		if reports, err = stage.Unpublished(ctx, s.js, reports); err != nil {
 			return nil, err
 		}
 	}
-	n.Link.Short = short
-	m, err := sendMessage(ctx, n)
-	if err != nil {
-		return nil, outcome.Permanent(err)
-	}
-	return append(also, m), nil
+	return append(reports, sends...), nil
+}
+
+// of returns an input as if it had only this one notification.
+func of(in stage.Event[*notifyv1.Notification], n *notifyv1.Notification) stage.Event[*notifyv1.Notification] {
+	in.Data = n
+	return in
 }

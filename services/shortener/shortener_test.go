@@ -103,6 +103,75 @@ func TestANotificationGetsItsShortLink(t *testing.T) {
 	}
 }
 
+// both returns a person's invitations by SMS and by e-mail in one message.
+func both(recipient string) *notifyv1.Notification {
+	return notification.ForShortener("enricher", []*notifyv1.Notification{
+		invitation("n1", recipient, notifyv1.Channel_CHANNEL_SMS), invitation("n2", recipient, notifyv1.Channel_CHANNEL_EMAIL),
+	})
+}
+
+// publishTo publishes a message on the subject of an invitation.
+func publishTo(t *testing.T, b *servicetest.Bench, n *notifyv1.Notification) {
+	t.Helper()
+	b.Publish(notification.Message(t.Context(), notification.LinkSubject(invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS)), n.GetId(), n))
+}
+
+// One message has all channels of a person. The senders get the same messages as from a version with one message a channel: with a version of
+// each kind, the stream and the senders' claims drop the second one.
+func TestAMessageForSeveralChannels(t *testing.T) {
+	t.Parallel()
+	b := bench(t, nil)
+	publishTo(t, b, both("s1"))
+	b.Await(flow.Notify, "notify.v1.send.>", 2)
+	for _, want := range []struct{ channel, id string }{{"sms", "n1"}, {"email", "n2"}} {
+		m := b.Await(flow.Notify, "notify.v1.send."+want.channel+".>", 1)[0]
+		n, err := notification.Decode(m.Data())
+		if err != nil || n.GetId() != want.id || len(n.GetPerChannel()) != 0 || n.GetDocumentTitle() != "Employment Agreement" {
+			t.Errorf("notification %v, %v", n, err)
+		}
+		if subject := "notify.v1.send." + want.channel + ".acme.clickwrap." + event.DocumentToken("doc 1"); m.Subject() != subject {
+			t.Errorf("subject %s, want %s", m.Subject(), subject)
+		}
+		if id := m.Headers().Get("Nats-Msg-Id"); id != event.DerivedID(want.id, "shortener", "send") {
+			t.Errorf("%s has Nats-Msg-Id %s", want.id, id)
+		}
+	}
+	if links := shortened(t, b, 2); !oneLink(links["n1"], links["n2"]) {
+		t.Errorf("one person has several links: %v", links)
+	}
+	// The messages of an earlier version of the enricher, which caused the same notifications.
+	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
+	publish(t, b, invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL))
+	b.Settled(flow.Shortener)
+	if n := b.Count(flow.Notify, "notify.v1.send.>"); n != 2 {
+		t.Errorf("%d messages to senders, want 2", n)
+	}
+}
+
+// A message with notifications to several people would give one of them the link of another.
+func TestAMessageToSeveralPeopleIsRefused(t *testing.T) {
+	t.Parallel()
+	b := bench(t, nil)
+	for name, change := range map[string]func(*notifyv1.Notification){
+		"another person":      func(n *notifyv1.Notification) { n.To.RecipientId = "s2" },
+		"another document":    func(n *notifyv1.Notification) { n.DocumentId = "doc 2" },
+		"another source":      func(n *notifyv1.Notification) { n.Source = "other" },
+		"another target":      func(n *notifyv1.Notification) { n.Link.Target += "2" },
+		"another purpose":     func(n *notifyv1.Notification) { n.Link.Purpose = notifyv1.Link_PURPOSE_DOWNLOAD },
+		"no id":               func(n *notifyv1.Notification) { n.Id = "" },
+		"a message inside it": func(n *notifyv1.Notification) { n.PerChannel = both("s1").GetPerChannel() },
+	} {
+		n := both("s1")
+		n.Id = name
+		change(n.GetPerChannel()[1])
+		publishTo(t, b, n)
+	}
+	b.Await(flow.DLQ, "dlq.v1.shortener", 7)
+	if n := b.Count(flow.Notify, "notify.v1.send.>"); n != 0 {
+		t.Errorf("%d messages to senders", n)
+	}
+}
+
 // oneLink reports whether an SMS and an e-mail show one link, each with its channel's suffix.
 func oneLink(sms, email string) bool {
 	return strings.HasSuffix(sms, "s") && strings.HasSuffix(email, "e") && sms[:len(sms)-1] == email[:len(email)-1]

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: signrelay/notify/v1/notification.proto
 
-// Messages between the stages: each is one message to one person on one channel.
+// Messages between the stages: each is one message to one person on one channel, or on several until it has its short link.
 
 package notifyv1
 
@@ -253,6 +253,10 @@ type Notification struct {
 	// When the log stored that event, by the broker's clock; the sender searches from this time on. Set if event_subject is
 	// set.
 	EventStoredAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=event_stored_at,json=eventStoredAt,proto3" json:"event_stored_at,omitempty"`
+	// One message to one person on several channels, on its way to the shortener: the notification for each channel, complete. They have
+	// the same link, and no per_channel. The message around them has only an id, a document_id and an empty link: a shortener of a
+	// version without this field finds no API for it, and leaves it to a newer one.
+	PerChannel    []*Notification `protobuf:"bytes,19,rep,name=per_channel,json=perChannel,proto3" json:"per_channel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -409,6 +413,13 @@ func (x *Notification) GetEventSubject() string {
 func (x *Notification) GetEventStoredAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.EventStoredAt
+	}
+	return nil
+}
+
+func (x *Notification) GetPerChannel() []*Notification {
+	if x != nil {
+		return x.PerChannel
 	}
 	return nil
 }
@@ -592,7 +603,7 @@ var File_signrelay_notify_v1_notification_proto protoreflect.FileDescriptor
 
 const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\n" +
-	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x05\n" +
+	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x06\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x16\n" +
@@ -617,7 +628,9 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\vrecorded_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12#\n" +
 	"\revent_subject\x18\x11 \x01(\tR\feventSubject\x12B\n" +
-	"\x0fevent_stored_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\reventStoredAt\"\xed\x01\n" +
+	"\x0fevent_stored_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\reventStoredAt\x12B\n" +
+	"\vper_channel\x18\x13 \x03(\v2!.signrelay.notify.v1.NotificationR\n" +
+	"perChannel\"\xed\x01\n" +
 	"\x06Person\x12!\n" +
 	"\frecipient_id\x18\x01 \x01(\tR\vrecipientId\x12\x1d\n" +
 	"\n" +
@@ -682,12 +695,13 @@ var file_signrelay_notify_v1_notification_proto_depIdxs = []int32{
 	6, // 4: signrelay.notify.v1.Notification.occurred_at:type_name -> google.protobuf.Timestamp
 	6, // 5: signrelay.notify.v1.Notification.recorded_at:type_name -> google.protobuf.Timestamp
 	6, // 6: signrelay.notify.v1.Notification.event_stored_at:type_name -> google.protobuf.Timestamp
-	2, // 7: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	3, // 7: signrelay.notify.v1.Notification.per_channel:type_name -> signrelay.notify.v1.Notification
+	2, // 8: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_signrelay_notify_v1_notification_proto_init() }

@@ -8,16 +8,17 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // about describes the subject matter of a dead letter. Fields from the payload are empty if it cannot be decoded.
 type about struct {
-	source, provider string // from its subject; "_" if the subject lacks them
-	document         string // its id, or its token in the subject
-	recipient        string // the provider's id of the person
-	what             string // "document.sent", "invitation by sms"
-	person           string // an address, used only to count different people; never printed
-	channel          string // of a message: "sms"
+	source, provider string   // from its subject; "_" if the subject lacks them
+	document         string   // its id, or its token in the subject
+	recipient        string   // the provider's id of the person
+	what             string   // "document.sent", "invitation by sms"
+	person           string   // an address, used only to count different people; never printed
+	channels         []string // of a message: "sms"
 }
 
 func aboutOf(l stage.DeadLetter) about {
@@ -40,9 +41,16 @@ func aboutEvent(a about, data []byte) about {
 
 func aboutNotification(a about, data []byte) about {
 	if n, err := notification.Decode(data); err == nil {
+		all := n.GetPerChannel() // of a message for the shortener
+		if len(all) == 0 {
+			all = []*notifyv1.Notification{n}
+		}
+		for _, one := range all {
+			a.channels = append(a.channels, event.ChannelName(one.GetChannel()))
+		}
+		n = all[0]
 		a.document, a.recipient = n.GetDocumentId(), n.GetTo().GetRecipientId()
-		a.channel = event.ChannelName(n.GetChannel())
-		a.what = event.KindName(n.GetKind()) + " by " + a.channel
+		a.what = event.KindName(n.GetKind()) + " by " + strings.Join(a.channels, " and ")
 		a.person = cmp.Or(strings.ToLower(n.GetTo().GetEmail()), n.GetTo().GetMobile(), "?"+a.recipient)
 	}
 	return a.complete()

@@ -139,11 +139,13 @@ func (p *deadLetterPlan) add(l stage.DeadLetter) {
 		p.rows[i].people[a.person] = true
 	}
 	switch {
-	case a.channel != "":
+	case len(a.channels) > 0:
 		if p.messages == nil {
 			p.messages = map[string]int{}
 		}
-		p.messages[a.channel]++
+		for _, channel := range a.channels {
+			p.messages[channel]++
+		}
 	case l.Stage == flow.Enricher && a.what != "":
 		p.events++
 	}
