@@ -18,15 +18,17 @@ import (
 	"github.com/signrelay/signrelay/libs/keyring"
 )
 
-// store is the bucket of short links. A link has three entries: the link itself, by its code; the code, by the link's person and purpose, so
-// that the same person gets the same link again; and a trace, by the code, which distinguishes an expired link from one that never existed.
-// The broker removes the first two when the link expires. See sealer for their keys and encryption.
+// store is the bucket of short links. A link has two entries: the link itself, by its code; and the code, by the link's person and purpose, so
+// that the same person gets the same link again. The broker removes both when the link expires. If links expire before the bucket removes its
+// entries, there is a third one: a trace, by the code, which distinguishes an expired link from one that never existed. See sealer for their
+// keys and encryption.
 type store struct {
 	js     jetstream.JetStream
 	bucket jetstream.KeyValue
 	sealer sealer
 	expire bool          // the broker removes entries that expire
 	life   time.Duration // of a link
+	traces bool          // a link expires before the bucket removes its trace
 	now    func() time.Time
 }
 
@@ -49,7 +51,18 @@ func openStore(ctx context.Context, js jetstream.JetStream, ring keyring.Ring, l
 	case !ring.Set() && !weakUntil.IsZero():
 		log.ErrorContext(ctx, "master_key is missing: links that were made with it do not open")
 	}
-	return store{js: js, bucket: bucket, sealer: newSealer(ring, weakUntil), expire: is.LimitMarkerTTL() > 0, life: life, now: time.Now}, nil
+	s := store{js: js, bucket: bucket, sealer: newSealer(ring, weakUntil), expire: is.LimitMarkerTTL() > 0, life: life, now: time.Now}
+	s.traces = is.TTL() == 0 || life < is.TTL()
+	if kept, ok := is.(*jetstream.KeyValueBucketStatus); ok {
+		s.sealer.strong = noWeak(kept.StreamInfo().State, weakUntil, s.now())
+	}
+	return s, nil
+}
+
+// noWeak reports whether the bucket has no trusted weak entry, and never will have one: the time until which one could be written has passed,
+// and all its entries are newer.
+func noWeak(bucket jetstream.StreamState, weakUntil, now time.Time) bool {
+	return !weakUntil.IsZero() && now.After(weakUntil) && (bucket.Msgs == 0 || !bucket.FirstTime.Before(weakUntil))
 }
 
 // entry is a link as the bucket stores it.
@@ -131,8 +144,10 @@ func (s store) create(ctx context.Context, places []place, seen uint64, l link) 
 	if err != nil {
 		return entry{}, err
 	}
-	if err := s.trace(ctx, e); err != nil {
-		return entry{}, err
+	if s.traces {
+		if err := s.trace(ctx, e); err != nil {
+			return entry{}, err
+		}
 	}
 	_, err = s.put(ctx, places[0].key, []byte(e.code), seen, l.ExpiresAt)
 	switch {

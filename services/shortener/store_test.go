@@ -8,9 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/servicetest"
 )
@@ -28,6 +30,12 @@ func newTestStore(t *testing.T, js jetstream.JetStream, life time.Duration, mast
 		t.Fatal(err)
 	}
 	return b
+}
+
+// flowLinks returns the bucket's row in the map.
+func flowLinks(t *testing.T) flow.Bucket {
+	t.Helper()
+	return flow.Buckets[slices.IndexFunc(flow.Buckets, func(b flow.Bucket) bool { return b.Name == flow.Links })]
 }
 
 func (s store) at(now time.Time) store {
@@ -162,6 +170,76 @@ func TestPagesShowTheNewestMessage(t *testing.T) {
 		}
 		if kept, err := b.open(t.Context(), e.code); err != nil || kept.Title != c.want {
 			t.Errorf("%q at %d: the bucket has %q, %v", c.title, c.at, kept.Title, err)
+		}
+	}
+}
+
+// In a bucket that had the master key from the beginning, a new person's link of the default lifetime costs one read and two writes: no weak entry
+// can exist, and the bucket would remove a trace together with the link.
+func TestTheCostOfANewLink(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		life          time.Duration
+		sealed        bool
+		reads, writes int
+	}{
+		"the default":                           {flowLinks(t).MaxAge, true, 1, 2},
+		"a link that expires before its trace":  {time.Hour, true, 1, 3},
+		"a bucket that may have weaker entries": {flowLinks(t).MaxAge, false, 3, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := newBroker(t)
+			if c.sealed {
+				if err := js.DeleteKeyValue(t.Context(), flow.Links); err != nil {
+					t.Fatal(err)
+				}
+				if err := (flow.Provisioner{JS: js, Replicas: 1, Sealed: true}).Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b := newTestStore(t, js, c.life, firstMaster)
+			count := map[string]*nats.Subscription{}
+			for _, subject := range []string{"$JS.API.DIRECT.GET.KV_LINKS.>", "$KV.LINKS.>"} {
+				subscription, err := js.Conn().SubscribeSync(subject)
+				if err != nil {
+					t.Fatal(err)
+				}
+				count[subject] = subscription
+			}
+			if _, err := b.getOrCreate(t.Context(), "x", link{Document: "doc"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := js.Conn().Flush(); err != nil {
+				t.Fatal(err)
+			}
+			reads, _, err := count["$JS.API.DIRECT.GET.KV_LINKS.>"].Pending()
+			writes, _, errWrites := count["$KV.LINKS.>"].Pending()
+			if err != nil || errWrites != nil || reads != c.reads || writes != c.writes {
+				t.Errorf("%d reads, %d writes; want %d, %d; %v, %v", reads, writes, c.reads, c.writes, err, errWrites)
+			}
+		})
+	}
+}
+
+// A weak entry is trusted if it was written before a time. Nothing looks for one if the bucket has none that old and gets no more.
+func TestNoWeakEntryIsLookedUpWhereNoneCanExist(t *testing.T) {
+	t.Parallel()
+	until := time.Unix(1_800_000_000, 0)
+	for name, c := range map[string]struct {
+		msgs       uint64
+		first, now time.Time
+		until      time.Time
+		want       bool
+	}{
+		"a new bucket":                             {0, time.Time{}, until.Add(time.Second), until, true},
+		"all entries are newer":                    {9, until, until.Add(time.Second), until, true},
+		"an older entry":                           {9, until.Add(-1), until.Add(time.Hour), until, false},
+		"an older version may still write entries": {0, time.Time{}, until, until, false},
+		"provisioned without a master key":         {0, time.Time{}, until, time.Time{}, false},
+	} {
+		if got := noWeak(jetstream.StreamState{Msgs: c.msgs, FirstTime: c.first}, c.until, c.now); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }
