@@ -2,14 +2,16 @@ package event
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -97,12 +99,12 @@ func (l Log) Few(ctx context.Context, filter string, since time.Time) iter.Seq2[
 
 func (l Log) from(ctx context.Context, filter string, since time.Time, size int) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
-		start := jetstreamext.GetBatchSeq(1)
+		wanted := batchRequest{Subject: filter, Batch: size, Sequence: 1}
 		if !since.IsZero() {
-			start = jetstreamext.GetBatchStartTime(since)
+			wanted.Sequence, wanted.Since = 0, &since
 		}
 		for {
-			last, more, err := l.messages(ctx, filter, start, size, yield)
+			last, more, err := l.messages(ctx, wanted, yield)
 			if err != nil {
 				yield(nil, fmt.Errorf("read %s: %w", l.Stream, err))
 				return
@@ -110,30 +112,103 @@ func (l Log) from(ctx context.Context, filter string, since time.Time, size int)
 			if !more {
 				return
 			}
-			start, size = jetstreamext.GetBatchSeq(last+1), batch
+			wanted = batchRequest{Subject: filter, Batch: batch, Sequence: last + 1}
 		}
 	}
 }
 
+// batchRequest is a request for the next messages of a stream.
+type batchRequest struct {
+	Subject  string     `json:"next_by_subj"`
+	Batch    int        `json:"batch"`
+	Sequence uint64     `json:"seq,omitempty"`        // of the first message
+	Since    *time.Time `json:"start_time,omitempty"` // instead of it
+}
+
+// lastRequest is a request for the last message of each subject.
+type lastRequest struct {
+	Subjects []string `json:"multi_last"`
+}
+
+// errNone is the response if the stream has no such message.
+var errNone = errors.New("no messages")
+
+// ask sends a request for messages to the server, and yields them. Their header Nats-Num-Pending has the number of messages that follow. It
+// ends early at the deadline of ctx.
+func (l Log) ask(ctx context.Context, wanted any, most int) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		body, err := json.Marshal(wanted)
+		if err != nil {
+			yield(nil, fmt.Errorf("encode a request: %w", err))
+			return
+		}
+		for m, err := range request(ctx, l.JS.Conn(), l.api()+"DIRECT.GET."+l.Stream, body, most+1) { // the last response says that it is the last
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(m.Data) == 0 && m.Header.Get("Status") == "204" {
+				return
+			}
+			stored, err := storedMessage(m)
+			if !yield(stored, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// api returns the beginning of the subjects of the server's requests.
+func (l Log) api() string {
+	switch options := l.JS.Options(); {
+	case options.APIPrefix != "":
+		return strings.TrimSuffix(options.APIPrefix, ".") + "."
+	case options.Domain != "":
+		return "$JS." + options.Domain + ".API."
+	default:
+		return jetstream.DefaultAPIPrefix
+	}
+}
+
+// storedMessage reads a response as a message of the stream.
+func storedMessage(m *nats.Msg) (*jetstream.RawStreamMsg, error) {
+	if status := m.Header.Get("Status"); len(m.Data) == 0 && status != "" {
+		if status == "404" {
+			return nil, errNone
+		}
+		return nil, fmt.Errorf("%s %s", status, m.Header.Get("Description"))
+	}
+	sequence, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("a response without a sequence: %w", err)
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return nil, fmt.Errorf("a response without a time: %w", err)
+	}
+	if m.Header.Get(numPending) == "" {
+		return nil, errors.New("the server does not support requests for several messages")
+	}
+	return &jetstream.RawStreamMsg{Subject: m.Header.Get(jetstream.SubjectHeader), Sequence: sequence, Header: m.Header, Data: m.Data, Time: at}, nil
+}
+
+// numPending is the header with the number of messages that follow a message of a batch.
+const numPending = "Nats-Num-Pending"
+
 // messages yields one batch. It uses the count of pending messages in each message's headers, and not the end of the batch: a truncated
 // response must not look like the end of the log.
 func (l Log) messages(
-	ctx context.Context, filter string, start jetstreamext.GetBatchOpt, size int, yield func(*jetstream.RawStreamMsg, error) bool,
+	ctx context.Context, wanted batchRequest, yield func(*jetstream.RawStreamMsg, error) bool,
 ) (last uint64, more bool, err error) {
 	if !l.JS.Conn().IsConnected() {
-		// The library subscribes before it sends the request, and keeps the subscription if the request fails.
 		return 0, false, nats.ErrDisconnected
 	}
 	// A broker that is killed after it got the request never responds. Without this timeout, the caller's own timeout would apply, which is
 	// ten minutes for the e-mail sender. It would block a worker. A reader that is slower than the timeout continues with the next batch.
 	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
 	defer cancel()
-	responses, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, size, jetstreamext.GetBatchSubject(filter), start)
-	if err != nil {
-		return 0, false, err
-	}
-	for m, err := range responses {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
+	for m, err := range l.ask(ctx, wanted, wanted.Batch) {
+		if errors.Is(err, errNone) {
 			return 0, false, nil
 		}
 		if err != nil {
@@ -142,7 +217,7 @@ func (l Log) messages(
 		if !yield(m, nil) {
 			return 0, false, nil
 		}
-		last, more = m.Sequence, m.Header.Get("Nats-Num-Pending") != "0"
+		last, more = m.Sequence, m.Header.Get(numPending) != "0"
 	}
 	if last == 0 {
 		return 0, false, errors.New("no response")
@@ -155,23 +230,19 @@ func (l Log) messages(
 func (l Log) Present(ctx context.Context, subjects ...string) (map[string]bool, error) {
 	present := make(map[string]bool, len(subjects))
 	if !l.JS.Conn().IsConnected() {
-		return nil, nats.ErrDisconnected // as in messages
+		return nil, nats.ErrDisconnected
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
 	defer cancel()
-	responses, err := jetstreamext.GetLastMsgsFor(ctx, l.JS, l.Stream, subjects)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", l.Stream, err)
-	}
 	left := "?"
-	for m, err := range responses {
-		if errors.Is(err, jetstreamext.ErrNoMessages) && left == "?" {
+	for m, err := range l.ask(ctx, lastRequest{subjects}, len(subjects)) {
+		if errors.Is(err, errNone) && left == "?" {
 			return present, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", l.Stream, err)
 		}
-		present[m.Subject], left = true, m.Header.Get("Nats-Num-Pending")
+		present[m.Subject], left = true, m.Header.Get(numPending)
 	}
 	if left != "0" { // the last message says that none is left; otherwise the response is truncated
 		return nil, fmt.Errorf("read %s: incomplete response", l.Stream)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,6 +102,67 @@ func TestLogKnowsWhichSubjectsArePresent(t *testing.T) {
 	}
 	if _, err := (event.Log{JS: js, Stream: "NOWHERE"}).Present(t.Context(), all...); err == nil {
 		t.Error("a missing log has no error")
+	}
+}
+
+// All requests of a connection share one subscription: one for each request costs two more commands at the server.
+func TestRequestsShareASubscription(t *testing.T) {
+	t.Parallel()
+	js := connected(t)
+	log := event.Log{JS: js, Stream: flow.Signing}
+	const subject = "signing.v1.a.b.c.d.1"
+	for range 3 {
+		if _, err := js.Publish(t.Context(), subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range log.Messages(t.Context(), subject, time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break // the responses that follow are dropped
+	}
+	with := js.Conn().NumSubscriptions()
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			n := 0
+			for _, err := range log.Messages(t.Context(), subject, time.Time{}) {
+				if now := js.Conn().NumSubscriptions(); err != nil || now != with {
+					t.Errorf("%d subscriptions, want %d; %v", now, with, err)
+				}
+				n++
+			}
+			present, err := log.Present(t.Context(), subject, subject+"2")
+			if n != 3 || err != nil || len(present) != 1 {
+				t.Errorf("%d messages, %v, %v", n, present, err)
+			}
+		})
+	}
+	readers.Wait()
+}
+
+func TestLogIsReadAfterAReconnect(t *testing.T) {
+	t.Parallel()
+	broker := realtest.NATS(t)
+	nc, js := broker.Connect()
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "signing.v1.a.b.c.d.1", nil); err != nil {
+		t.Fatal(err)
+	}
+	log := event.Log{JS: js, Stream: flow.Signing}
+	back := nc.StatusChanged(nats.CONNECTED)
+	for _, when := range []string{"before", "after"} {
+		if present, err := log.Present(t.Context(), "signing.v1.a.b.c.d.1"); err != nil || len(present) != 1 {
+			t.Errorf("%s: %v, %v", when, present, err)
+		}
+		if when == "before" {
+			broker.Stop()
+			broker.Start()
+			<-back
+		}
 	}
 }
 
