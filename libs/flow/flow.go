@@ -243,7 +243,7 @@ var Stages = []Stage{
 	},
 	{
 		Name: KafkaBridge, Stream: Signing, Consumes: []string{event.Everything},
-		Purpose: "copies the log to a Kafka topic, each document in order", Workers: 512, Timeout: 30 * time.Second, Policy: retryForADay,
+		Purpose: "copies the log to a Kafka topic, each document in order", Workers: 2048, Timeout: 30 * time.Second, Policy: retryForADay,
 		Ordered: true, Optional: true,
 	},
 }
@@ -306,10 +306,12 @@ func Advisories() []string {
 }
 
 // Active is the group of replicas of an ordered stage, of which one works at a time. StandBy is the time for which the active replica may be
-// silent before the server activates another one. The active replica requests work every third of that time.
+// silent before the server activates another one. The active replica requests work every third of that time. It is shorter than AckWait, after
+// which the other replica gets the events that the dead one had in flight. A write that takes longer only activates the other replica, which
+// waits for the events in flight.
 const (
 	Active  = "active"
-	StandBy = 15 * time.Second
+	StandBy = 3 * time.Second
 )
 
 // AckWait is the time for which the server waits for an ack or an extension before it delivers a message to another replica. The runner sends

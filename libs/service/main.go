@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -59,7 +60,9 @@ func Start(ctx context.Context, s Service, list []config.Declared, args, environ
 
 	log := telemetry.Logger(stderr, cfg.Log.Level, s.Name)
 	OneVoice(log)
-	Alone.Apply()
+	tuning := Alone
+	tuning.gcPercent = cmp.Or(s.GCPercent, tuning.gcPercent)
+	tuning.Apply()
 	shutdown, err := telemetry.Traces(ctx, s.Name)
 	if err != nil {
 		log.Error("cannot start", "error", err)

@@ -32,6 +32,8 @@ type Service struct {
 	Secrets []string
 	// WorksWithoutRedis: the service works while Redis is unavailable, so its program stays ready.
 	WorksWithoutRedis bool
+	// GCPercent is the garbage after which the service's own program collects, in percent of its live heap; 0 is the usual one of Alone.
+	GCPercent int
 	// MemoryMiB is the memory limit of the service's container or unit; 0 is DefaultMemoryMiB.
 	MemoryMiB int
 	// Singleton: additional replicas do not share the work.

@@ -91,6 +91,9 @@ func (a *attempt) counted(p flow.Policy, since, now time.Time) int {
 // inputID returns an id that is the same on each delivery of a message. A message without an id is identified by its place in its stream and
 // by its time, because a recreated stream counts from 1 again.
 func inputID(in Input) string {
+	if id := cmp.Or(in.Header.Get(jetstream.MsgIDHeader), in.Header.Get("ce-id")); id != "" {
+		return id
+	}
 	place := strconv.FormatUint(in.Sequence, 10) + "@" + strconv.FormatInt(in.FirstSeen.UnixNano(), 10)
-	return cmp.Or(in.Header.Get(jetstream.MsgIDHeader), in.Header.Get("ce-id"), event.DerivedID(in.Stream, "sequence", place))
+	return event.DerivedID(in.Stream, "sequence", place)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// The inputs in flight hold at most 8 MiB and one slice: 512 events of 1 MiB would need too much memory. A slice is what one request takes,
+// The inputs in flight hold at most 8 MiB and one slice: 2048 events of 1 MiB would need too much memory. A slice is what one request takes,
 // 128 messages, and 32 after a message of more than 64 KiB. The size is checked between slices. A request must not let the server limit the
 // bytes: if a consumer is replicated, the status with which the server then ends a full batch comes before the messages, and the client drops
 // the messages behind it.

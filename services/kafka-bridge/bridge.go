@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/segmentio/kafka-go"
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
@@ -28,41 +27,40 @@ type bridge struct {
 var outage = flow.Policy{FirstDelay: 100 * time.Millisecond, MaxDelay: 3 * time.Second}
 
 // runner writes the inputs of a stage to the topic, in order.
-func (b *bridge) runner(s flow.Stage, r prometheus.Registerer, observer stage.Observer) stage.Ordered[kafka.Message] {
-	return stage.Ordered[kafka.Message]{
+func (b *bridge) runner(s flow.Stage, r prometheus.Registerer, observer stage.Observer) stage.Ordered[record] {
+	return stage.Ordered[record]{
 		Stage: s, JS: b.js, Backoff: outage, Log: b.log, Metrics: r, Observer: observer, Limits: b.limits,
 		Decode: b.record, Reach: b.topic.reach, Lanes: b.lanes, Write: b.write,
 	}
 }
 
-func (b *bridge) record(in stage.Input) (kafka.Message, error) {
-	return b.encode.record(in.Header, in.Data)
+func (b *bridge) record(in stage.Input) (record, error) {
+	return b.encode(in.Header, in.Data)
 }
 
 // lanes returns the function that assigns a record to its partition. The number of partitions can change if the topic is created again.
-func (b *bridge) lanes(ctx context.Context) (func(kafka.Message) int, error) {
+func (b *bridge) lanes(ctx context.Context) (func(record) int, error) {
 	count, err := b.topic.partitions(ctx)
 	if err != nil {
 		return nil, err
 	}
 	numbers := numbers(count)
-	return func(r kafka.Message) int { return partition(r, numbers) }, nil
+	return func(r record) int { return partition(r, numbers) }, nil
 }
 
 // write writes records to a partition in order, one batch after the other, and returns how many Kafka has acknowledged.
-func (b *bridge) write(ctx context.Context, partition int, records []kafka.Message) (written int, err error) {
+func (b *bridge) write(ctx context.Context, partition int, records []record) (written int, err error) {
 	most := len(records)
 	for written < len(records) {
-		batch := nextBatch(records[written:], most)
-		err := b.topic.write(ctx, partition, batch)
+		count, err := b.topic.write(ctx, partition, records[written:], most)
 		reason := refused(err)
 		switch {
 		case err == nil:
-			written += len(batch)
+			written += count
 		case reason == "":
 			return written, err
-		case len(batch) > 1: // Kafka refuses one of the records, or all together
-			most = len(batch) / 2
+		case count > 1: // Kafka refuses one of the records, or all together
+			most = count / 2
 		default:
 			return written, outcome.PermanentFor(reason, err)
 		}

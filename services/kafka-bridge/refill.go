@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/segmentio/kafka-go"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -118,15 +117,15 @@ func (r *Refill) Run(ctx context.Context, since time.Time, restart bool, rate in
 }
 
 // record and write skip an event that Kafka will never take. The bridge stored its dead letter when it read the event.
-func (r *Refill) record(in stage.Input) (kafka.Message, error) {
-	record, err := r.bridge.record(in)
+func (r *Refill) record(in stage.Input) (record, error) {
+	made, err := r.bridge.record(in)
 	if err != nil {
-		return record, outcome.Skip("undecodable")
+		return made, outcome.Skip("undecodable")
 	}
-	return record, nil
+	return made, nil
 }
 
-func (r *Refill) write(ctx context.Context, partition int, records []kafka.Message) (int, error) {
+func (r *Refill) write(ctx context.Context, partition int, records []record) (int, error) {
 	written, err := r.bridge.write(ctx, partition, records)
 	if o := outcome.Of(err); o.Kind() == outcome.GaveUp {
 		err = outcome.Skip(o.Reason())

@@ -3,8 +3,6 @@ package kafkabridge
 import (
 	"context"
 
-	"github.com/segmentio/kafka-go"
-
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
@@ -32,7 +30,7 @@ func (b *bridge) writeOne(ctx context.Context, e *signingv1.SigningEvent) error 
 	if err != nil {
 		return outcome.Permanent(err)
 	}
-	record, err := b.encode.record(m.Header, m.Data)
+	made, err := b.encode(m.Header, m.Data)
 	if err != nil {
 		return outcome.Permanent(err)
 	}
@@ -40,7 +38,7 @@ func (b *bridge) writeOne(ctx context.Context, e *signingv1.SigningEvent) error 
 	if err != nil {
 		return err
 	}
-	err = b.topic.write(ctx, laneOf(record), []kafka.Message{record})
+	_, err = b.topic.write(ctx, laneOf(made), []record{made}, 1)
 	if refused(err) != "" {
 		return outcome.Permanent(err)
 	}

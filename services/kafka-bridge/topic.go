@@ -1,6 +1,7 @@
 package kafkabridge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -18,7 +20,7 @@ import (
 
 // topic is the Kafka topic to which the bridge copies the log.
 //
-// It uses the client's Produce and not its Writer. A Writer splits its input into batches, and may write a later batch although an earlier
+// It uses the client's RawProduce and not its Writer. A Writer splits its input into batches, and may write a later batch although an earlier
 // one failed. When a context ends, a batch stays in its queue, which grows while the brokers are away. Here a request is one batch, and no
 // event is in memory except those in flight.
 type topic struct {
@@ -130,29 +132,31 @@ func logAge() time.Duration {
 	return -1 // without a time limit
 }
 
-// write writes records as one batch: a partition takes all of them or none. It returns nil when all replicas in sync have the batch. After an
-// error that refused does not list, the batch may have been written anyway.
-func (t *topic) write(ctx context.Context, partition int, records []kafka.Message) error {
+// write writes the first records as one batch, at most this many, and returns how many those are: a partition takes all of them or none. It
+// returns no error when all replicas in sync have the batch. After an error that refused does not list, the batch may have been written
+// anyway.
+func (t *topic) write(ctx context.Context, partition int, records []record, most int) (count int, err error) {
 	if err := t.waitForQuota(ctx); err != nil {
-		return err
+		return 0, err
 	}
-	now := time.Now()
-	batch := make([]kafka.Record, len(records))
-	for i, r := range records {
-		batch[i] = kafka.Record{Key: kafka.NewBytes(r.Key), Value: kafka.NewBytes(r.Value), Headers: r.Headers, Time: now}
-	}
-	response, err := t.client.Produce(ctx, &kafka.ProduceRequest{
-		Topic: t.Topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(batch...),
+	buffer := buffers.Get().(*[]byte)
+	*buffer, count = appendBatch((*buffer)[:0], records, most, time.Now())
+	response, err := t.client.RawProduce(ctx, &kafka.RawProduceRequest{
+		Topic: t.Topic, Partition: partition, RequiredAcks: kafka.RequireAll, RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(*buffer)},
 	})
 	if err == nil {
+		// After a failure the client may still read the buffer.
+		if cap(*buffer) <= 2*batchBytes {
+			buffers.Put(buffer)
+		}
 		t.throttle(response.Throttle)
 		err = response.Error
 	}
 	if err != nil {
-		return fmt.Errorf("write to partition %d: %w", partition, err)
+		return count, fmt.Errorf("write to partition %d: %w", partition, err)
 	}
-	t.metrics.records.Add(float64(len(records)))
-	return nil
+	t.metrics.records.Add(float64(count))
+	return count, nil
 }
 
 // refused returns the bounded reason for which the broker will never take the batch as it is; "" if it may take the batch later.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -231,4 +232,60 @@ func (l *backlog) usage(b *testing.B, pid int) func(events int) []time.Duration 
 		}
 		return each
 	}
+}
+
+// BenchmarkBridgeTakeover measures how long the events of a killed bridge wait: of two replicas the active one is killed while it writes, and
+// the time runs until the other has settled all events. The leases are those of provisioning.
+func BenchmarkBridgeTakeover(b *testing.B) {
+	const kills = 10
+	broker := newBroker(b)
+	h := testenv.LazySync(b, func(*testenv.Env) string {
+		return fmt.Sprintf("kafka: {brokers: [%q], replication_factor: 1, create_topic: true}\n", broker.addr)
+	})
+	log := &bridged{Env: h, t: b, size: 900}
+	c, err := h.JetStream(b).Consumer(b.Context(), flow.Signing, flow.KafkaBridge)
+	if err != nil {
+		b.Fatal(err)
+	}
+	info := func() *jetstream.ConsumerInfo {
+		is, err := c.Info(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		return is
+	}
+	inFlight := func() int { return info().NumAckPending }
+	left := func() int {
+		is := info()
+		return int(is.NumPending) + is.NumAckPending
+	}
+	names := []string{"bridge-0", "bridge-1"}
+	for _, name := range names {
+		h.StartService(b, "kafka-bridge", name)
+	}
+	for b.Loop() {
+		var took []float64
+		for kill := range kills {
+			log.publish(3000, 97)
+			h.Until(b, "all events are settled", func() bool { return left() == 0 })
+			working := 0
+			if log.working(names[1]) {
+				working = 1
+			}
+			var publishing sync.WaitGroup
+			publishing.Go(func() { log.publish(5000, 97) })
+			h.Until(b, "events are in flight", func() bool { return inFlight() > 0 })
+			h.Processes[names[working]].Kill()
+			killed := time.Now()
+			publishing.Wait()
+			h.Until(b, "the other replica has settled all events", func() bool { return left() == 0 })
+			took = append(took, time.Since(killed).Seconds())
+			names[working] = fmt.Sprintf("bridge-%d", kill+len(names))
+			h.StartService(b, "kafka-bridge", names[working])
+		}
+		slices.Sort(took)
+		b.Logf("%.1f", took)
+		b.ReportMetric(took[len(took)*95/100], "s-p95")
+	}
+	b.ReportMetric(0, "ns/op")
 }
