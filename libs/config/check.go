@@ -209,6 +209,8 @@ func (c *Checker) redis(r Redis) {
 	all, first := r.Addresses()
 	u, err := url.Parse(first)
 	switch {
+	case r.repeatsLogin():
+		c.Mistake("redis.url", "a user or password is in front of several addresses: write them once, redis://user:password@host:port,host:port/db; in a password @ is written %%40")
 	case err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) || !port(u):
 		c.Mistake("redis.url", "want redis://user:password@host:port/db, or rediss:// for TLS")
 	case u.Scheme != "unix" && u.Hostname() == "":

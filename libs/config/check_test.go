@@ -216,6 +216,14 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 			func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://a:1,b:2,a:1", true },
 			[]string{`redis.url: address 3 is there twice`},
 		},
+		"a password in front of each address": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://u:hunter2@a:1,u:hunter2@b:2/0", true },
+			[]string{`redis.url: a user or password is in front of several addresses: write them once, redis://user:password@host:port,host:port/db; in a password @ is written %40`},
+		},
+		"a password in front of each address, without ports": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Sentinel.Master = "rediss://u:hunter2@a,u:hunter2@b", "m" },
+			[]string{`redis.url: a user or password is in front of several addresses: write them once, redis://user:password@host:port,host:port/db; in a password @ is written %40`},
+		},
 		"an address without a host": {
 			func(c *config.Config) { c.Redis.URL, c.Redis.Cluster = "redis://a:1,:2", true },
 			[]string{`redis.url: address 2 of 2 is not host:port; the user, the password and the database are written once, redis://user:password@host:port,host:port/db`},

@@ -139,6 +139,17 @@ func (r Redis) Addresses() (all []string, first string) {
 	return all, r.URL[:begin] + all[0] + r.URL[end:]
 }
 
+// repeatsLogin reports whether the URL has a user or password in front of more than one address. The client would take the first addresses as a
+// part of the password.
+func (r Redis) repeatsLogin() bool {
+	_, first := r.Addresses()
+	_, login, _ := strings.Cut(first, "://")
+	login, _, _ = strings.Cut(login, "/")
+	login = login[:max(strings.LastIndexByte(login, '@'), 0)]
+	_, addresses, found := strings.Cut(login, "@")
+	return found && strings.Contains(addresses, ",")
+}
+
 // TLS is the CA that connections to a server trust, and the client certificate for them, all in PEM.
 type TLS struct {
 	CA          string `yaml:"ca" file:"true" lines:"true"`          // the authority of the other side's certificate; empty: the system's
