@@ -97,7 +97,7 @@ guards: redis-server node-packages ## Remove each guard against an attack in tur
 
 .PHONY: bench
 bench: build redis-server ## Measure: callbacks per second, CPU per callback, memory, start, replicas, the cost of a million callbacks (ten minutes)
-	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/... ./kafka
+	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 90m ./bench/... ./kafka
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (30s), and print the number of executions
