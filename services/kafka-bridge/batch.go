@@ -42,8 +42,8 @@ func appendBatch(b []byte, records []record, most int, at time.Time) (batch []by
 	var fields [offsetRecords]byte
 	binary.BigEndian.PutUint32(fields[offsetEpoch:], ^uint32(0))
 	fields[offsetVersion] = 2
-	binary.BigEndian.PutUint64(fields[offsetFirstTime:], uint64(at.UnixMilli())) //nolint:gosec // the time is after 1970
-	binary.BigEndian.PutUint64(fields[offsetLastTime:], uint64(at.UnixMilli()))  //nolint:gosec // as above
+	binary.BigEndian.PutUint64(fields[offsetFirstTime:], uint64(at.UnixMilli()))
+	binary.BigEndian.PutUint64(fields[offsetLastTime:], uint64(at.UnixMilli()))
 	for n := offsetProducer; n < offsetCount; n++ {
 		fields[n] = 0xff
 	}
@@ -57,10 +57,10 @@ func appendBatch(b []byte, records []record, most int, at time.Time) (batch []by
 		}
 		count++
 	}
-	binary.BigEndian.PutUint32(b[offsetSize:], uint32(len(b)-4))             //nolint:gosec // a batch is small
-	binary.BigEndian.PutUint32(b[offsetLast:], uint32(count-1))              //nolint:gosec // a batch has few records
-	binary.BigEndian.PutUint32(b[offsetCount:], uint32(count))               //nolint:gosec // as above
-	binary.BigEndian.PutUint32(b[offsetLength:], uint32(len(b)-offsetEpoch)) //nolint:gosec // as above
+	binary.BigEndian.PutUint32(b[offsetSize:], uint32(len(b)-4))
+	binary.BigEndian.PutUint32(b[offsetLast:], uint32(count-1))
+	binary.BigEndian.PutUint32(b[offsetCount:], uint32(count))
+	binary.BigEndian.PutUint32(b[offsetLength:], uint32(len(b)-offsetEpoch))
 	binary.BigEndian.PutUint32(b[offsetSum:], crc32.Checksum(b[offsetSum+4:], castagnoli))
 	return b, count
 }

@@ -17,21 +17,21 @@ type names struct{ document, recipient, event string }
 // as a new field: then the caller decodes the event.
 func scan(data []byte) (n names, ok bool) {
 	ok = eventShape.scan(data, func(number protowire.Number, text []byte) bool {
-		switch number {
+		switch int32(number) {
 		case 1:
 			n.event = string(text)
 		case 10:
-			return nameShape(documentShape, text, &n.document)
+			return scanName(documentShape, text, &n.document)
 		case 11:
-			return nameShape(recipientShape, text, &n.recipient)
+			return scanName(recipientShape, text, &n.recipient)
 		}
 		return true
 	})
 	return n, ok
 }
 
-// nameShape scans a message whose field 1 is its name.
-func nameShape(s *shape, data []byte, name *string) bool {
+// scanName scans a message whose field 1 is its name.
+func scanName(s *shape, data []byte, name *string) bool {
 	return s.scan(data, func(number protowire.Number, text []byte) bool {
 		if number == 1 {
 			*name = string(text)

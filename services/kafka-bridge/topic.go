@@ -139,7 +139,7 @@ func (t *topic) write(ctx context.Context, partition int, records []record, most
 	if err := t.waitForQuota(ctx); err != nil {
 		return 0, err
 	}
-	buffer := buffers.Get().(*[]byte)
+	buffer, _ := buffers.Get().(*[]byte) // it has no other type
 	*buffer, count = appendBatch((*buffer)[:0], records, most, time.Now())
 	response, err := t.client.RawProduce(ctx, &kafka.RawProduceRequest{
 		Topic: t.Topic, Partition: partition, RequiredAcks: kafka.RequireAll, RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(*buffer)},
