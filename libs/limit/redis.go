@@ -39,6 +39,8 @@ type Redis struct {
 	take, pause, count  *redis.Script
 	countTotal, discard *redis.Script
 	alone               *Local
+	leases              leases
+	calls               pipeline
 }
 
 // NewRedis makes a limiter that shares its slots through Redis. If ring has a master key, the names in Redis depend on it.
@@ -64,24 +66,55 @@ func (r *Redis) name(key, entry string) string {
 	return "signrelay:limit:{" + key + "}:" + entry
 }
 
-// Take implements Limiter.
+// Take implements Limiter. At a high rate, several slots are taken at once, see lease.
 func (r *Redis) Take(ctx context.Context, key string, rate Rate, maxWait time.Duration) (time.Duration, bool, error) {
-	reply, err := r.take.Run(ctx, r.client, []string{r.name(key, "next"), r.name(key, "paused")},
-		rate.interval().Microseconds(), rate.burst().Microseconds(), maxWait.Microseconds(), longestPause.Microseconds()).Int64Slice()
+	l := r.leases.of(key, rate)
+	if l == nil {
+		ahead, taken, err := r.takeSlots(ctx, key, rate, maxWait, 1)
+		return max(ahead, 0), taken > 0, err
+	}
+	if !l.lock(ctx) {
+		return 0, false, ctx.Err()
+	}
+	defer l.unlock()
+	if wait, held := l.take(time.Now()); held {
+		if wait > maxWait { // so are the slots that are not leased yet
+			return wait, false, nil
+		}
+		l.used()
+		return wait, true, nil
+	}
+	ahead, taken, err := r.takeSlots(ctx, key, rate, maxWait, l.want())
+	if taken > 1 {
+		l.add(time.Now(), ahead+rate.interval(), taken-1)
+	}
+	return max(ahead, 0), taken > 0, err
+}
+
+// takeSlots takes up to n slots; it returns the time until the first of them, and how many it took. Without Redis it takes one slot of this
+// process.
+func (r *Redis) takeSlots(ctx context.Context, key string, rate Rate, maxWait time.Duration, n int) (ahead time.Duration, taken int, err error) {
+	reply, err := r.run(ctx, r.take, []string{r.name(key, "next"), r.name(key, "paused")},
+		rate.interval().Microseconds(), rate.burst().Microseconds(), maxWait.Microseconds(), longestPause.Microseconds(), n).Int64Slice()
 	switch {
 	case ctx.Err() != nil:
-		return 0, false, ctx.Err()
+		return 0, 0, ctx.Err()
 	case err != nil:
-		return r.alone.Take(ctx, key, rate, maxWait)
+		ahead, own, err := r.alone.Take(ctx, key, rate, maxWait)
+		if own {
+			taken = 1
+		}
+		return ahead, taken, err
 	case len(reply) != 2:
-		return 0, false, fmt.Errorf("take a slot: %d numbers instead of 2", len(reply))
+		return 0, 0, fmt.Errorf("take a slot: %d numbers instead of 2", len(reply))
 	}
-	return time.Duration(reply[0]) * time.Microsecond, reply[1] == 1, nil
+	return time.Duration(reply[0]) * time.Microsecond, int(reply[1]), nil
 }
 
 // Pause implements Limiter. It pauses for an hour at most.
 func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 	d = min(d, longestPause)
+	r.leases.drop(key)
 	if err := r.pause.Run(ctx, r.client, []string{r.name(key, "paused")}, d.Microseconds(), longestPause.Microseconds()).Err(); err != nil {
 		return r.alone.Pause(ctx, key, d)
 	}
@@ -154,7 +187,7 @@ func (r *Redis) countOnce(ctx context.Context, id string, t Tally) (int, error) 
 		keys = append(keys, r.name(q.Key, "count"))
 		args = append(args, q.Most, q.Per.Milliseconds())
 	}
-	return r.count.Run(ctx, r.client, keys, args...).Int()
+	return r.run(ctx, r.count, keys, args...).Int()
 }
 
 // probeKey is the key of Probe; see flow.RedisUsers.
@@ -163,7 +196,7 @@ const probeKey = "probe"
 // Probe takes a slot under its own key, as a call does, and returns the error of Redis, if any. Take itself continues without Redis.
 func (r *Redis) Probe(ctx context.Context) error {
 	next, paused := r.name(probeKey, "next"), r.name(probeKey, "paused")
-	if err := r.take.Run(ctx, r.client, []string{next, paused}, 1, 0, 0, longestPause.Microseconds()).Err(); err != nil {
+	if err := r.take.Run(ctx, r.client, []string{next, paused}, 1, 0, 0, longestPause.Microseconds(), 1).Err(); err != nil {
 		return fmt.Errorf("take a slot under the keys %s and %s: %w", next, paused, err)
 	}
 	return nil

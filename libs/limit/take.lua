@@ -1,5 +1,6 @@
--- Takes a slot: KEYS next, paused; ARGV interval, burst, maximum wait, longest pause, in microseconds. Returns the wait and whether the slot
--- was taken. The clock is Redis's own, so that replicas whose clocks differ share one rate. An entry that is not a number, or is further
+-- Takes slots: KEYS next, paused; ARGV interval, burst, maximum wait, longest pause, in microseconds, and the number of slots. Returns the time
+-- until the first slot, which is negative for a slot of a burst, and how many slots were taken: as many as are within the maximum wait. If
+-- there is none, it returns the wait and 0. The clock is Redis's own, so that replicas whose clocks differ share one rate. An entry that is not a number, or is further
 -- ahead than these scripts write it, is ignored.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -16,10 +17,14 @@ local paused = entry(KEYS[2], longest)
 if paused > now then
   next = math.max(next, paused + burst)
 end
-local wait = math.max(next - now - burst, 0)
-if wait > maxwait then
-  return {wait, 0}
+local ahead = next - now - burst
+if ahead > maxwait then
+  return {ahead, 0}
 end
-next = next + interval
+local slots = tonumber(ARGV[5])
+if slots > 1 then
+  slots = math.min(slots, math.floor((maxwait - ahead) / interval) + 1)
+end
+next = next + slots * interval
 redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000) + 1000)
-return {wait, 1}
+return {ahead, slots}

@@ -137,14 +137,14 @@ func TestTheDecisionIsMadeOnce(t *testing.T) {
 		d.decide(first, errPlain)
 		d.end(first)
 		_, _ = chain(func(context.Context, *attempt) ([]Out, error) { return nil, errPlain },
-			settled(new(nats.Conn), new(Floors), nil), slowly, decided(s, d, publisher{}))(t.Context(), a)
+			settled(new(nats.Conn), new(Floors), new(acks), nil), slowly, decided(s, d, publisher{}))(t.Context(), a)
 		if msg.settlement != "nak" || a.decision.Kind != retry {
 			t.Errorf("%q after the decision %+v", msg.settlement, a.decision)
 		}
 	})
 }
 
-// restoring refuses its first acks, like a server that has not restored the consumer yet.
+// restoring refuses the first acks that it must confirm, like a server that has not restored the consumer yet.
 type restoring struct {
 	settling
 	refusals int
@@ -160,7 +160,7 @@ func (r *restoring) DoubleAck(ctx context.Context) error {
 // A server accepts connections before it has restored its consumers: an ack that no consumer receives is sent again, unless the program ends.
 func TestAnAckIsSentAgainWhileTheConsumerIsRestored(t *testing.T) {
 	t.Parallel()
-	conn := setup(t).outside.Conn()
+	h := setup(t)
 	for name, c := range map[string]struct {
 		ends    chan struct{}
 		refused int
@@ -168,10 +168,18 @@ func TestAnAckIsSentAgainWhileTheConsumerIsRestored(t *testing.T) {
 	}{"received at the fourth": {nil, 3, "ack"}, "the program ends": {closed(), 1_000_000, ""}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			conn, _ := h.connect()
 			msg := &restoring{refusals: c.refused}
 			a := delivery(1, 0)
 			a.msg = msg
-			_, _ = settled(conn, new(Floors), c.ends)(func(context.Context, *attempt) ([]Out, error) { return nil, nil })(t.Context(), a)
+			_, _ = settled(conn, new(Floors), new(acks), c.ends)(func(context.Context, *attempt) ([]Out, error) {
+				before := conn.Stats().Reconnects
+				h.must(conn.ForceReconnect())
+				for conn.Stats().Reconnects == before || !conn.IsConnected() {
+					time.Sleep(time.Millisecond)
+				}
+				return nil, nil
+			})(t.Context(), a)
 			if msg.settlement != c.want || (a.unsettled == nil) != (c.want != "") {
 				t.Errorf("settled with %q, and %v", msg.settlement, a.unsettled)
 			}

@@ -86,27 +86,17 @@ func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease
 			_, _ = extend() // if the store is unavailable, the next extension does it
 		})
 	}
-	released := make(chan struct{})
-	go func() {
-		defer close(released)
-		tick := time.NewTicker(lease / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			found, err := extend()
-			if err == nil && (found.State == dedupe.Held || found.State == dedupe.Confirmed) {
-				stop(errLeaseLost)
-				return
-			}
+	released := repeat(lease/3, func() bool {
+		found, err := extend()
+		lost := err == nil && (found.State == dedupe.Held || found.State == dedupe.Confirmed)
+		if lost {
+			stop(errLeaseLost)
 		}
-	}()
+		return !lost && ctx.Err() == nil
+	})
 	outs, err := next(attempt, a)
 	stop(nil)
-	<-released // an extension after the release would claim it again
+	released() // an extension after the release would claim it again
 	return outs, err
 }
 

@@ -15,7 +15,7 @@ import (
 
 const (
 	pause          = time.Second            // before another request to a broker that did not respond
-	redeliverAfter = 100 * time.Millisecond // after which another worker gets a message that arrived too late
+	redeliverAfter = 100 * time.Millisecond // after which another worker gets a message that arrived too late, or could not be begun
 )
 
 // source is the source of a stage's inputs: its durable consumer on a stream, which `signrelay provision` created.
@@ -59,15 +59,15 @@ func (s source) fit(c jetstream.ConsumerConfig) error {
 	return nil
 }
 
-// take passes messages to work, one at a time, until ctx ends, and rests after each for the time that work returns. It requests one message
-// when it can start to work on it, so that no message waits here while another worker or replica is idle.
-func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstream.Msg) time.Duration) error {
+// take passes messages to the pool's workers until ctx ends. One request takes several messages, see prefetch.
+func (s source) take(ctx context.Context, c jetstream.Consumer, p *pool) error {
 	for ctx.Err() == nil {
-		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
+		prefetch := s.prefetch(p)
+		messages, err := c.Messages(jetstream.PullMaxMessages(prefetch), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
 		if err == nil {
-			err = s.each(ctx, messages, work)
+			err = s.each(ctx, messages, p, prefetch)
 		}
-		if errors.Is(err, jetstream.ErrNoHeartbeat) {
+		if errors.Is(err, jetstream.ErrNoHeartbeat) || errors.Is(err, errPace) {
 			continue
 		}
 		if err := s.wait(ctx, err); err != nil {
@@ -77,14 +77,47 @@ func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstr
 	return nil
 }
 
-// each works through messages until ctx ends or the iterator does. Messages that arrive after the end are returned to the stream.
+// prefetch returns the number of messages that this replica has requested or received and not begun: half of its workers, so that one request
+// takes several messages. It is 1 while attempts are slow: then a message is requested when a worker can begin it, so that it does not wait
+// here while another replica is idle.
+func (s source) prefetch(p *pool) int {
+	if p.slow() {
+		return 1
+	}
+	return max(s.workers/2, 1)
+}
+
+// errPace means that the number of prefetched messages does not fit the speed of the attempts any longer.
+var errPace = errors.New("the speed of the attempts has changed")
+
+// each passes messages to idle workers until ctx ends or the iterator does. Messages that arrive after the end are returned to the stream.
+// If no worker is idle for a while, prefetched messages are returned too: another replica begins them before their ack wait ends.
 //
 // 10 s without a heartbeat mean that the broker is unavailable, or that the consumer was deleted. The iterator ends then. Its next request
-// would overlap with the one to which the broker has not responded yet. The two requests bring two messages. The client has room for one, and
-// drops the other.
-func (s source) each(ctx context.Context, messages jetstream.MessagesContext, work func(jetstream.Msg) time.Duration) error {
+// would overlap with the one to which the broker has not responded yet. The two requests bring too many messages. The client has no room for
+// them, and drops some.
+func (s source) each(ctx context.Context, messages jetstream.MessagesContext, p *pool, prefetch int) error {
 	defer context.AfterFunc(ctx, messages.Drain)()
+	limit := time.Duration(0) // a message that was not requested does not wait here
+	if prefetch > 1 {
+		limit = slowAfter
+	}
 	for {
+		idle := p.await(ctx, limit)
+		switch {
+		case ctx.Err() != nil && prefetch == 1: // no request is open; the next one would bring a message that comes too late
+			messages.Stop()
+			return ctx.Err()
+		case ctx.Err() != nil:
+			messages.Drain() // the messages that are here follow
+		case !idle:
+			messages.Drain()
+			go returnAll(messages)
+			return errPace
+		case prefetch == 1 && s.prefetch(p) > 1: // no request is open
+			messages.Stop()
+			return errPace
+		}
 		msg, err := messages.Next()
 		switch {
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
@@ -100,15 +133,11 @@ func (s source) each(ctx context.Context, messages jetstream.MessagesContext, wo
 		case ctx.Err() != nil:
 			_ = msg.NakWithDelay(redeliverAfter) // if this is lost, the message comes back after the ack wait
 		default:
-			if rest := work(msg); rest > 0 {
-				select {
-				case <-ctx.Done():
-				case <-time.After(rest):
-				}
-			}
-			if ctx.Err() != nil {
-				messages.Stop()
-				return ctx.Err() // without a request for another message, which would come too late
+			p.begin(msg)
+			if prefetch > 1 && p.slow() {
+				messages.Drain()
+				go returnAll(messages)
+				return errPace
 			}
 		}
 	}

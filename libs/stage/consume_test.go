@@ -58,11 +58,16 @@ func TestADeletedConsumerEndsTheRun(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(t.Context()) }()
 	h.publish("input", nil)
-	h.expect("do", "+ACK?")
+	h.expect("do", "+ACK")
 	h.must(h.outside.DeleteConsumer(t.Context(), "IN", "tester"))
 	if err := await(t, ended, "the end"); err == nil || !strings.Contains(err.Error(), "signrelay provision") {
 		t.Errorf("Run: %v", err)
 	}
+}
+
+// single returns a pool of one worker.
+func single(t *testing.T, work func(jetstream.Msg) time.Duration) *pool {
+	return newPool(1, work, t.Context().Done())
 }
 
 // silent is an iterator that received nothing for as long as a heartbeat may take.
@@ -80,7 +85,7 @@ func TestSilenceOfADeletedConsumer(t *testing.T) {
 	h := setup(t)
 	h.must(h.outside.DeleteConsumer(t.Context(), "IN", "tester"))
 	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
-	if err := s.each(t.Context(), silent{}, nil); !gone(err) {
+	if err := s.each(t.Context(), silent{}, single(t, nil), 1); !gone(err) {
 		t.Errorf("%v", err)
 	}
 }
@@ -96,7 +101,7 @@ func TestTheBrokerComesBack(t *testing.T) {
 	if got := await(t, done, "the first input"); got != "before" {
 		t.Fatal(got)
 	}
-	h.expect("+ACK?")
+	h.expect("+ACK")
 	h.server.Shutdown()
 	h.server.WaitForShutdown()
 	h.start()
@@ -143,7 +148,9 @@ func TestBrokerFailuresCauseNoBusyLoop(t *testing.T) {
 		defer cancel()
 		b := new(broken)
 		s := source{log: slog.New(slog.DiscardHandler)}
-		if err := s.take(ctx, b, nil); err != nil {
+		p := single(t, nil)
+		defer p.close()
+		if err := s.take(ctx, b, p); err != nil {
 			t.Errorf("a broker failure ended take: %v", err)
 		}
 		if b.asked < 5 || b.asked > 11 {
@@ -178,7 +185,7 @@ func TestAShutdownLetsWorkInFlightFinish(t *testing.T) {
 	if err := await(t, ended, "the end"); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	h.expect("out.sent", "+ACK?")
+	h.expect("out.sent", "+ACK")
 	for h.info().NumPending != 1 { // the server counts it a moment after it stored it
 		if n := h.info().NumAckPending; n != 0 {
 			t.Fatalf("%d in flight, want the second left to other workers", n)
@@ -244,7 +251,7 @@ func TestAMessageAfterTheShutdownIsReturned(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
-	err = s.each(ctx, &late{ctx: ctx, msg: msg}, func(jetstream.Msg) time.Duration { t.Error("worked on"); return 0 })
+	err = s.each(ctx, &late{ctx: ctx, msg: msg}, single(t, func(jetstream.Msg) time.Duration { t.Error("worked on"); return 0 }), 2)
 	if !errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 		t.Errorf("%v", err)
 	}
@@ -261,7 +268,7 @@ func TestAClosedConnectionEndsTheRun(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(t.Context()) }()
 	h.publish("input", nil)
-	h.expect("do", "+ACK?")
+	h.expect("do", "+ACK")
 	h.nc.Close()
 	if err := await(t, ended, "the end"); err == nil {
 		t.Error("Run returns no error after the connection was closed")
@@ -317,7 +324,7 @@ func TestASilentIteratorIsReplaced(t *testing.T) {
 	defer cancel()
 	c := &iterators{left: []jetstream.MessagesContext{&stalled{msg: h.receive("IN"), drained: make(chan struct{})}}, end: cancel}
 	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
-	err := s.take(ctx, c, func(jetstream.Msg) time.Duration { t.Error("worked on"); return 0 })
+	err := s.take(ctx, c, single(t, func(jetstream.Msg) time.Duration { t.Error("worked on"); return 0 }))
 	if err != nil || len(c.left) > 0 || ctx.Err() == nil {
 		t.Errorf("%v, %d iterators left, want a new one at once", err, len(c.left))
 	}
@@ -348,12 +355,14 @@ func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			taken := 0
-			_ = source{}.each(ctx, endless{}, func(jetstream.Msg) time.Duration {
+			worker := newPool(1, func(jetstream.Msg) time.Duration {
 				if taken++; taken == 1000 {
 					cancel()
 				}
 				return (&attempt{outcome: read(c.err)}).rest(p)
-			})
+			}, ctx.Done())
+			_ = source{workers: 1}.each(ctx, endless{}, worker, 1)
+			worker.close()
 			if taken < c.least || taken > c.most {
 				t.Errorf("%s: %d inputs were taken in 10 s", name, taken)
 			}

@@ -215,7 +215,7 @@ func TestAMessageThatAnotherPartyTerminatedIsADeadLetter(t *testing.T) {
 	}
 	h.run(h.stage())
 	h.must(deadLetters.Replay(t.Context(), got, replayEvent("r")))
-	h.expect("+TERM by hand", "do", "+ACK?")
+	h.expect("+TERM by hand", "do", "+ACK")
 }
 
 func TestAMessageBeyondTheDeliveryLimitIsADeadLetter(t *testing.T) {
@@ -282,7 +282,7 @@ func TestAReplayReachesOnlyItsStage(t *testing.T) {
 	h.publish("input", withID("a"))
 	h.expect("do a, input, replays 0, unknown false", "dlq.v1.tester", "+TERM permanent")
 	h.must(deadLetters.Replay(t.Context(), h.only(deadLetters, 2), replayEvent("r")))
-	h.expect("do a, input, replays 1, unknown false", "+ACK?")
+	h.expect("do a, input, replays 1, unknown false", "+ACK")
 	if in, dlq, log := h.holds("IN"), h.holds("DLQ"), h.holds("SIGNING"); in != 1 || dlq != 0 || log != 1 {
 		t.Errorf("IN has %d messages, DLQ %d, the log %d; want 1, 0, 1", in, dlq, log)
 	}
@@ -399,7 +399,7 @@ func TestAReplayedEffect(t *testing.T) {
 	h.expect("claim: claimed", "send, unknown false", "release: undone", "dlq.v1.tester", "+TERM permanent")
 	refused := h.only(deadLetters, 2)
 	h.must(deadLetters.Replay(t.Context(), refused, replayEvent("r1")))
-	h.expect("claim: claimed", "send, unknown false", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: claimed", "send, unknown false", "confirm", "out.sent", "+ACK")
 
 	// The replay of an unknown outcome is marked as unknown, even if the dedupe store has forgotten the id by then.
 	h.publish("unknown", withID("b"))
@@ -410,10 +410,10 @@ func TestAReplayedEffect(t *testing.T) {
 	}
 	m.put("b", entry{})
 	h.must(deadLetters.Replay(t.Context(), unknown, replayEvent("r2")))
-	h.expect("claim: claimed", "send, unknown true", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: claimed", "send, unknown true", "confirm", "out.sent", "+ACK")
 
 	// Confirmed work is not done again, but its outputs are published again.
 	unknown.Replays++ // as a dead letter from after the last replay
 	h.must(deadLetters.Replay(t.Context(), unknown, replayEvent("r3")))
-	h.expect("claim: confirmed", "out.sent", "+ACK?")
+	h.expect("claim: confirmed", "out.sent", "+ACK")
 }

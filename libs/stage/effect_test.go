@@ -25,7 +25,7 @@ func TestAnEffectInOrder(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: claimed", "send", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: claimed", "send", "confirm", "out.sent", "+ACK")
 }
 
 func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
@@ -46,7 +46,7 @@ func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
 		h.expect("claim: confirmed", "out.sent", "-NAK after")
 	}
 	h.refuse("OUT", "out.>", false)
-	for line := h.next(); line != "+ACK?"; line = h.next() {
+	for line := h.next(); line != "+ACK"; line = h.next() {
 		if line == "send" || line == "dlq.v1.tester" {
 			t.Fatal(line)
 		}
@@ -73,7 +73,7 @@ func TestAFailedEffectReleasesItsClaim(t *testing.T) {
 	h.run(r)
 	h.publish("input", withID("a"))
 	h.expect("claim: claimed", "send, unknown false", "release: undone", "-NAK after",
-		"claim: claimed", "send, unknown false", "confirm", "+ACK?")
+		"claim: claimed", "send, unknown false", "confirm", "+ACK")
 }
 
 func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
@@ -95,7 +95,7 @@ func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	h.publish("input", withID("a"))
 	h.expect("claim: claimed", "send, unknown false", "release: unknown", "-NAK after",
 		"claim: pending", "send, unknown true", "release: unknown", "-NAK after",
-		"claim: pending", "send, unknown true", "confirm", "+ACK?")
+		"claim: pending", "send, unknown true", "confirm", "+ACK")
 }
 
 func TestAPanicLeavesTheOutcomeUnknown(t *testing.T) {
@@ -111,7 +111,7 @@ func TestAPanicLeavesTheOutcomeUnknown(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: claimed", "release: unknown", "-NAK after", "claim: pending", "send, unknown true", "confirm", "+ACK?")
+	h.expect("claim: claimed", "release: unknown", "-NAK after", "claim: pending", "send, unknown true", "confirm", "+ACK")
 }
 
 func TestAClaimLeftBehindIsUnknown(t *testing.T) {
@@ -127,7 +127,7 @@ func TestAClaimLeftBehindIsUnknown(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: pending", "send, unknown true", "confirm", "+ACK?")
+	h.expect("claim: pending", "send, unknown true", "confirm", "+ACK")
 }
 
 func TestAnInputThatAnotherWorkerClaimedIsRetried(t *testing.T) {
@@ -146,7 +146,7 @@ func TestAnInputThatAnotherWorkerClaimedIsRetried(t *testing.T) {
 	m.put("a", entry{})
 	for line := h.next(); line != "claim: claimed"; line = h.next() {
 	}
-	h.expect("do", "confirm", "+ACK?")
+	h.expect("do", "confirm", "+ACK")
 }
 
 func TestWithoutADedupeStoreNoEffectHappens(t *testing.T) {
@@ -159,7 +159,7 @@ func TestWithoutADedupeStoreNoEffectHappens(t *testing.T) {
 	for range 5 {
 		h.expect("dedupe store unavailable", "-NAK after")
 	}
-	h.expect("claim: claimed", "do", "confirm", "+ACK?")
+	h.expect("claim: claimed", "do", "confirm", "+ACK")
 }
 
 func TestConfirmIsTriedAgain(t *testing.T) {
@@ -169,7 +169,7 @@ func TestConfirmIsTriedAgain(t *testing.T) {
 	m.failConfirms = 2
 	h.run(h.effect(m))
 	h.publish("input", withID("a"))
-	h.expect("claim: claimed", "do", "confirm: unavailable", "confirm: unavailable", "confirm", "+ACK?")
+	h.expect("claim: claimed", "do", "confirm: unavailable", "confirm: unavailable", "confirm", "+ACK")
 }
 
 func TestUnconfirmedWorkKeepsItsClaim(t *testing.T) {
@@ -188,7 +188,7 @@ func TestUnconfirmedWorkKeepsItsClaim(t *testing.T) {
 	// The outputs are in the log, so the next attempt finds that the work was done.
 	h.expect("claim: claimed", "send, unknown false", "confirm: unavailable", "out.sent", "-NAK after")
 	m.lapse()
-	h.expect("claim: pending", "send, unknown true", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: pending", "send, unknown true", "confirm", "out.sent", "+ACK")
 }
 
 func TestASkippedEffectReleasesItsClaim(t *testing.T) {
@@ -198,7 +198,7 @@ func TestASkippedEffectReleasesItsClaim(t *testing.T) {
 	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Skip("not-ours") }
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: claimed", "release: undone", "+ACK?")
+	h.expect("claim: claimed", "release: undone", "+ACK")
 }
 
 // A slow effect keeps its claim until it ends, and then releases it.
@@ -229,7 +229,7 @@ func TestAClaimIsExtendedDuringASlowEffect(t *testing.T) {
 			t.Fatalf("got %q", line)
 		}
 	}
-	h.expect("+ACK?")
+	h.expect("+ACK")
 }
 
 // A worker that lost its claim to another worker stops, because both would do the same work.
@@ -301,7 +301,7 @@ func TestAClaimHasALongLeaseOnceItsEffectMayHaveHappened(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	for line := h.next(); line != "+ACK?"; line = h.next() {
+	for line := h.next(); line != "+ACK"; line = h.next() {
 	}
 }
 

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,16 +14,9 @@ import (
 func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
-			working, stop := context.WithCancel(ctx)
-			released := make(chan struct{})
-			go func() {
-				defer close(released)
-				extend(working, conn, ackWait/3, a.msg.Reply())
-			}()
-			outs, err := next(ctx, a)
-			stop()
-			<-released // an extension after a nak would delay the retry
-			return outs, err
+			stop := repeat(ackWait/3, func() bool { return extend(conn, a.msg.Reply()) })
+			defer stop() // an extension after a nak would delay the retry
+			return next(ctx, a)
 		}
 	}
 }
@@ -30,9 +24,33 @@ func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 // progress extends the lease on a message.
 var progress = []byte("+WPI")
 
-// extend extends the lease on a message, given by its reply subject, until ctx ends.
-func extend(ctx context.Context, conn *nats.Conn, interval time.Duration, reply string) {
-	every(ctx, interval, func() { _ = conn.Publish(reply, progress) })
+// extend extends the lease on a message, given by its reply subject. Without a connection it does nothing; the next call tries again.
+func extend(conn *nats.Conn, reply string) bool {
+	_ = conn.Publish(reply, progress)
+	return true
+}
+
+// repeat calls a function at an interval, until it returns false, or until stop is called. stop waits for a call in progress. Most attempts end
+// before the first call, so there is a timer and no goroutine.
+func repeat(interval time.Duration, call func() (again bool)) (stop func()) {
+	var mu sync.Mutex
+	ended := false
+	mu.Lock()
+	defer mu.Unlock()
+	var timer *time.Timer
+	timer = time.AfterFunc(interval, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !ended && call() {
+			timer.Reset(interval)
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		ended = true
+	}
 }
 
 // every calls a function at an interval until ctx ends.

@@ -31,7 +31,7 @@ func TestLongWorkHoldsItsLease(t *testing.T) {
 		}
 	}
 	close(release)
-	h.expect("+ACK?")
+	h.expect("+ACK")
 }
 
 // During an outage of the broker no worker loses its input, and the claim prevents a second effect.

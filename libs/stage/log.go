@@ -26,11 +26,20 @@ func (a *attempt) attrs(err error) []slog.Attr {
 	return attrs
 }
 
-// level returns debug for an attempt that was postponed before any work: a backlog behind a rate limit or a held message is delivered again
-// and again.
+// level returns debug for an attempt about which an operator need not act: one that succeeded or skipped its input, which the metrics count, or
+// one that was postponed before any work, because a backlog behind a rate limit or a held message is delivered again and again. An attempt of
+// an input that had problems before is info when it ends them, so that the log has the end of each story.
 func (a *attempt) level() slog.Level {
-	if a.decision.Kind == retry && a.outcome.Quiet() {
+	switch {
+	case a.decision.Kind == giveUp:
+		return slog.LevelError
+	case a.decision.Kind == retry && !a.outcome.Quiet():
+		return slog.LevelWarn
+	case a.decision.Kind == retry:
+		return slog.LevelDebug
+	case a.number > 1 || a.input.Replays > 0 || a.unknown || a.unsettled != nil:
+		return slog.LevelInfo
+	default:
 		return slog.LevelDebug
 	}
-	return map[Kind]slog.Level{retry: slog.LevelWarn, giveUp: slog.LevelError}[a.decision.Kind] // others are LevelInfo, 0
 }

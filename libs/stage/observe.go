@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// observed reports each attempt: one wide log line, one count, one span that continues the input's trace.
+// observed reports each attempt: one count, one span that continues the input's trace, and one wide log line, see level.
 func observed(s flow.Stage, log *slog.Logger, m metrics) middleware {
 	tracer := otel.Tracer("github.com/signrelay/signrelay/libs/stage")
 	return func(next handler) handler {
@@ -33,10 +33,13 @@ func observed(s flow.Stage, log *slog.Logger, m metrics) middleware {
 			if s.Effect && (a.unknown || d.Kind == giveUp && a.outcome.Unknown()) {
 				m.unknown.WithLabelValues(s.Name).Inc()
 			}
-			span.RecordError(err)
-			span.SetAttributes(attribute.String("signrelay.verdict", string(d.Kind)), attribute.Int("signrelay.attempt", a.number))
-			log.LogAttrs(ctx, a.level(), "attempt", append(a.attrs(err),
-				slog.String("stage", s.Name), slog.Int64("took_ms", took.Milliseconds()))...)
+			if span.IsRecording() {
+				span.RecordError(err)
+				span.SetAttributes(attribute.String("signrelay.verdict", string(d.Kind)), attribute.Int("signrelay.attempt", a.number))
+			}
+			if level := a.level(); log.Enabled(ctx, level) {
+				log.LogAttrs(ctx, level, "attempt", append(a.attrs(err), slog.String("stage", s.Name), slog.Int64("took_ms", took.Milliseconds()))...)
+			}
 			return outs, err
 		}
 	}

@@ -36,7 +36,7 @@ func TestOneLogLineAnAttempt(t *testing.T) {
 	}
 	stop := h.run(r)
 	h.publish("input", withID("a"))
-	for h.next() != "+ACK?" {
+	for h.next() != "+ACK" {
 	}
 	stop()
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -86,7 +86,7 @@ func TestMetrics(t *testing.T) {
 
 	stop := h.run(first)
 	h.publish("input", withID("a"))
-	for h.next() != "+ACK?" {
+	for h.next() != "+ACK" {
 	}
 	stop()
 	pure.Do = second.Do

@@ -97,22 +97,32 @@ func Unpublished(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out
 
 // publish publishes all outs concurrently and waits for every ack: when it returns nil, all are stored.
 func publish(ctx context.Context, js jetstream.JetStream, outs ...Out) error {
+	if len(outs) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, publishFor)
 	defer cancel()
-	var all errgroup.Group
-	for _, out := range outs {
-		all.Go(func() error {
-			if out.Header.Get(jetstream.MsgIDHeader) == "" {
-				return fmt.Errorf("output on %s has no %s", out.Subject, jetstream.MsgIDHeader)
-			}
-			if _, err := js.PublishMsg(ctx, out); err != nil {
-				return fmt.Errorf("publish on %s: %w", out.Subject, err)
-			}
-			return nil
-		})
+	last := len(outs) - 1
+	var others errgroup.Group
+	for _, out := range outs[:last] {
+		others.Go(func() error { return publishOne(ctx, js, out) })
 	}
-	if err := all.Wait(); err != nil {
+	err := publishOne(ctx, js, outs[last]) // the only one of most inputs needs no goroutine
+	if first := others.Wait(); first != nil {
+		err = first
+	}
+	if err != nil {
 		return outcome.Away("publish", err)
+	}
+	return nil
+}
+
+func publishOne(ctx context.Context, js jetstream.JetStream, out Out) error {
+	if out.Header.Get(jetstream.MsgIDHeader) == "" {
+		return fmt.Errorf("output on %s has no %s", out.Subject, jetstream.MsgIDHeader)
+	}
+	if _, err := js.PublishMsg(ctx, out); err != nil {
+		return fmt.Errorf("publish on %s: %w", out.Subject, err)
 	}
 	return nil
 }

@@ -83,21 +83,29 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	workers.Go(func() error {
 		return reportLag(ctx, sources, floors, r.Metrics, lagEvery, func(*jetstream.ConsumerInfo) {})
 	})
+	acked := new(acks)
+	workers.Go(func() error { acked.resend(r.JS.Conn(), ctx.Done()); return nil })
 	for i, s := range sources {
-		work := r.chain(metrics, consumers[i].CachedInfo(), floors[i], ctx.Done())
-		for range s.workers {
-			workers.Go(func() error {
-				return s.take(ctx, consumers[i], func(msg jetstream.Msg) time.Duration {
-					a, err := newAttempt(msg)
-					if err != nil {
-						r.Log.ErrorContext(inFlight, "message without metadata", "error", err)
-						return 0
-					}
-					_, _ = work(inFlight, a) // settled and observed
-					return a.rest(r.Stage.Policy)
-				})
-			})
-		}
+		work := r.chain(metrics, consumers[i].CachedInfo(), floors[i], acked, ctx.Done())
+		attempts := newPool(s.workers, func(msg jetstream.Msg) time.Duration {
+			a, err := newAttempt(msg)
+			if err != nil {
+				r.Log.ErrorContext(inFlight, "message without metadata", "error", err)
+				return 0
+			}
+			_, _ = work(inFlight, a) // settled and observed
+			return a.rest(r.Stage.Policy)
+		}, ctx.Done())
+		ended := make(chan struct{})
+		workers.Go(func() error {
+			defer close(ended)
+			return s.take(ctx, consumers[i], attempts)
+		})
+		workers.Go(func() error { // a failure of take ends ctx before the attempts in flight have ended
+			<-ended
+			attempts.close()
+			return nil
+		})
 	}
 	err = workers.Wait()
 	for i, s := range sources {
@@ -120,7 +128,7 @@ func (r Runner[In]) sources() []source {
 }
 
 // chain builds the middleware around an attempt, outermost first. The program ends when ends is closed.
-func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floors, ends <-chan struct{}) handler {
+func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floors, acked *acks, ends <-chan struct{}) handler {
 	p := publisher{js: r.JS, made: from.Created}
 	now := r.now
 	if now == nil {
@@ -128,7 +136,7 @@ func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floor
 	}
 	return chain(r.do,
 		observed(r.Stage, r.Log, m),
-		settled(r.JS.Conn(), floors, ends),
+		settled(r.JS.Conn(), floors, acked, ends),
 		leased(r.JS.Conn(), from.Config.AckWait),
 		decided(r.Stage, decider{r.Stage.Policy, newPostponed(), now}, p),
 		published(p),

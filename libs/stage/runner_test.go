@@ -22,7 +22,7 @@ func TestOutputsAreStoredBeforeTheAck(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", nil)
-	h.expect("do input", "out.sent", "out.sent", "+ACK?")
+	h.expect("do input", "out.sent", "out.sent", "+ACK")
 	if got := len(h.stored("OUT")); got != 2 {
 		t.Errorf("%d outputs stored, want 2", got)
 	}
@@ -44,7 +44,7 @@ func TestEachOutputIsAwaited(t *testing.T) {
 		h.expect("do, attempt 1", "out.sent", "out.sent", "-NAK after")
 	}
 	h.refuse("OUT", "out.>", false)
-	for h.next() != "+ACK?" {
+	for h.next() != "+ACK" {
 		if len(h.stored("DLQ")) > 0 {
 			t.Fatal("the input became a dead letter")
 		}
@@ -89,7 +89,7 @@ func TestFailuresAreRetriedLater(t *testing.T) {
 			t.Errorf("after attempt %d: %v, want a quarter around %v", n+1, h.delay, mean)
 		}
 	}
-	h.expect("attempt 3", "+ACK?")
+	h.expect("attempt 3", "+ACK")
 }
 
 // Ready outputs are stored before the rest of the work is postponed, and exist once however often the stage returns them.
@@ -111,7 +111,7 @@ func TestReadyOutputsOfPostponedWorkAreStored(t *testing.T) {
 	if h.delay < 50*time.Millisecond {
 		t.Errorf("%v, sooner than the stage requested", h.delay)
 	}
-	h.expect("out.sent", "-NAK after", "out.sent", "out.sent", "+ACK?")
+	h.expect("out.sent", "-NAK after", "out.sent", "out.sent", "+ACK")
 	stream, err := h.outside.Stream(t.Context(), "OUT")
 	h.must(err)
 	if n := stream.CachedInfo().State.Msgs; n != 2 {
@@ -156,7 +156,7 @@ func TestSkipAcks(t *testing.T) {
 	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Skip("not-ours") }
 	h.run(r)
 	h.publish("input", nil)
-	h.expect("+ACK?")
+	h.expect("+ACK")
 }
 
 func TestTimeoutEndsAnAttempt(t *testing.T) {
@@ -257,7 +257,7 @@ func TestNoMoreInputsThanWorkersAreInFlight(t *testing.T) {
 	close(release)
 	acks := 0
 	for range 7 + 10 { // seven more are done, and all ten are acked
-		if h.next() == "+ACK?" {
+		if h.next() == "+ACK" {
 			acks++
 		}
 	}
@@ -288,7 +288,7 @@ func TestTheTraceContinues(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", nats.Header{"traceparent": {trace}})
-	for h.next() != "+ACK?" {
+	for h.next() != "+ACK" {
 	}
 	got := map[string]string{}
 	for _, msg := range h.stored("OUT") {

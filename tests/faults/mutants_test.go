@@ -33,8 +33,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a stage does not extend its lease", file: "libs/stage/lease.go",
-		was:     `extend(working, conn, ackWait/3, a.msg.Reply())`,
-		is:      `<-working.Done()`,
+		was:     `return extend(conn, a.msg.Reply())`,
+		is:      `return false`,
 		service: "email-sender",
 		behaves: func() behaviour { return behaviour{mail: firstCalls(2, slowest)} },
 		sees:    func(r result) bool { return r.Again > 0 },
