@@ -36,8 +36,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // appendBatch appends the first records as a batch that is sent at once: at most this many, and below batchBytes in total. A larger record is
-// alone in its batch. It returns how many records the batch has. The records are encoded here, because the client's encoder takes three times
-// as long.
+// alone in its batch. It returns how many records the batch has. The records are encoded here, because the client's encoder would need
+// an allocation for each header.
 func appendBatch(b []byte, records []record, most int, at time.Time) (batch []byte, count int) {
 	var fields [offsetRecords]byte
 	binary.BigEndian.PutUint32(fields[offsetEpoch:], ^uint32(0))

@@ -25,7 +25,7 @@ var Service = service.Service{
 	Calls:     []service.Party{service.NATS, service.Kafka},
 	Reads:     []string{"kafka", "nats", "log"},
 	MemoryMiB: 384,
-	// The events in flight are most of the live heap, 8 to 12 MB. With the usual 800 the program grew by 99 MB after an outage.
+	// The events in flight are most of the live heap. With the usual 800 the program grew by 99 MB after an outage.
 	GCPercent: 250,
 	Sections:  []config.Declared{kafkasettings.Section},
 }

@@ -12,7 +12,7 @@ import (
 // names are the fields of an event that can be a record's key.
 type names struct{ document, recipient, event string }
 
-// scan reads the names in an encoded event without decoding it, which takes 0.6 µs instead of 3 µs. It also checks the encoding as the decoder
+// scan reads the names in an encoded event without decoding it. It also checks the encoding as the decoder
 // does: a string that is not UTF-8, or a truncated field, is not ok. Neither is an encoding that this program's contract does not know, such
 // as a new field: then the caller decodes the event.
 func scan(data []byte) (n names, ok bool) {
