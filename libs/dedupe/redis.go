@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signrelay/signrelay/libs/batching"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/keyring"
 )
@@ -25,7 +26,7 @@ import (
 // retry of a plain SET NX would return "already done" (go-redis issue 2985).
 type Redis struct {
 	client   redis.UniversalClient
-	batch    batcher
+	batches  *batching.Queue[*request]
 	entries  entries
 	clocks   []clock                    // by part
 	seen     []atomic.Pointer[sighting] // by part
@@ -42,7 +43,7 @@ func NewRedis(client redis.UniversalClient, o Options) *Redis {
 		client: client, entries: entries{o.Namespace, keysOf(o.Ring), parts}, Options: o,
 		clocks: make([]clock, len(parts)), seen: make([]atomic.Pointer[sighting], len(parts)),
 	}
-	r.batch.send = r.sendBatch
+	r.batches = r.newBatches()
 	return r
 }
 
@@ -62,8 +63,8 @@ const claimTries = 4
 func (r *Redis) claim(ctx context.Context, owner string, ids []string) ([]found, error) {
 	owners := slices.Repeat([]string{owner}, len(ids))
 	for range claimTries {
-		w := &want{ids: ids, values: owners}
-		if err := r.batch.do(ctx, w); err != nil {
+		w := &request{ids: ids, values: owners}
+		if err := r.do(ctx, w); err != nil {
 			return nil, unavailable(ctx, "claim", err)
 		}
 		all, settled, err := r.read(w, owners)
@@ -81,7 +82,7 @@ var (
 
 // read interprets the replies of a batch. If a confirmation is not genuine, read writes the entry into owners: the next claim with these
 // owners replaces the entry and returns Pending, so the caller reads the log. settled is false if the ids have to be claimed again.
-func (r *Redis) read(w *want, owners []string) (all []found, settled bool, err error) {
+func (r *Redis) read(w *request, owners []string) (all []found, settled bool, err error) {
 	all, settled = make([]found, len(w.ids)), true
 	for i, reply := range w.replies {
 		s := w.stamps[i]
@@ -120,11 +121,11 @@ func (r *Redis) read(w *want, owners []string) (all []found, settled bool, err e
 
 // Confirm implements Store.
 func (r *Redis) Confirm(ctx context.Context, done ...Done) error {
-	w := &want{confirm: true, ids: make([]string, len(done)), values: make([]string, len(done))}
+	w := &request{confirm: true, ids: make([]string, len(done)), values: make([]string, len(done))}
 	for i, d := range done {
 		w.ids[i], w.values[i] = d.ID, r.entries.confirmation(d)
 	}
-	return unavailable(ctx, "confirm", r.batch.do(ctx, w))
+	return unavailable(ctx, "confirm", r.do(ctx, w))
 }
 
 // Release implements Store.

@@ -21,8 +21,8 @@ var (
 
 // job is one id of a batch.
 type job struct {
-	want  *want
-	index int // of the id in want
+	from  *request
+	index int // of the id in from
 	key   string
 	part  int
 
@@ -30,12 +30,12 @@ type job struct {
 	ends int64            // the end of the lease in it
 }
 
-func (j *job) reply(text string) { j.want.replies[j.index] = text }
+func (j *job) reply(text string) { j.from.replies[j.index] = text }
 
 // sendBatch executes a batch in one pipeline: "SET key claim NX GET" for each claim, "SET" for each confirmation, and after the claims the
 // state of each part that they touch. The state comes last, on the same connection: if the part lost its entries before a claim was
 // written, the state shows that. A script claims the ids that have an entry already.
-func (r *Redis) sendBatch(ctx context.Context, batch []*want) error {
+func (r *Redis) sendBatch(ctx context.Context, batch []*request) error {
 	pipe := r.client.Pipeline()
 	native := !r.tooOld()
 	var claims []job
@@ -51,7 +51,7 @@ func (r *Redis) sendBatch(ctx context.Context, batch []*want) error {
 				confirmations = append(confirmations, pipe.Set(ctx, key, w.values[i], r.Remember))
 				continue
 			}
-			j := job{want: w, index: i, key: key, part: part}
+			j := job{from: w, index: i, key: key, part: part}
 			if now, ok := r.clocks[part].now(); ok && native && !strings.Contains(w.values[i], "|") {
 				j.ends = now + r.Lease.Milliseconds()
 				claim := "c" + w.values[i] + "|" + strconv.FormatInt(j.ends, 10)
@@ -149,7 +149,7 @@ func (r *Redis) claimByScript(ctx context.Context, part int, epoch string, jobs 
 	keys := []string{r.entries.parts[part].epoch}
 	args := []any{r.Remember.Milliseconds(), r.Lease.Milliseconds(), epoch}
 	for _, j := range jobs {
-		keys, args = append(keys, j.key), append(args, j.want.values[j.index])
+		keys, args = append(keys, j.key), append(args, j.from.values[j.index])
 	}
 	replies, err := batchScript.Run(ctx, r.client, keys, args...).StringSlice()
 	if err != nil {

@@ -8,7 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
@@ -22,6 +25,75 @@ func signed() *signingv1.SigningEvent {
 		Document:   &signingv1.Document{Id: "596f858584281715b3493d0c"},
 		Recipient:  &signingv1.Recipient{Id: "58001ea30c7ffa3111e9fa48"},
 		OccurredAt: timestamppb.New(time.Date(2017, 7, 19, 16, 15, 43, 512_000_000, time.UTC)),
+	}
+}
+
+// fill sets every field of a message, so that a test notices a field that code forgets.
+func fill(m protoreflect.Message) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		switch text := protoreflect.ValueOfString("text of " + string(f.FullName())); {
+		case f.IsMap():
+			for _, key := range []string{"a", strings.Repeat("long", 50), ""} {
+				m.Mutable(f).Map().Set(protoreflect.ValueOfString(key).MapKey(), protoreflect.ValueOfString(strings.Repeat(key, 3)))
+			}
+		case f.IsList():
+			fill(m.Mutable(f).List().AppendMutable().Message())
+		case f.Message() != nil:
+			fill(m.Mutable(f).Message())
+		case f.Kind() == protoreflect.StringKind:
+			m.Set(f, text)
+		case f.Kind() == protoreflect.BoolKind:
+			m.Set(f, protoreflect.ValueOfBool(true))
+		case f.Kind() == protoreflect.EnumKind:
+			m.Set(f, protoreflect.ValueOfEnum(1))
+		case f.Kind() == protoreflect.Uint32Kind:
+			m.Set(f, protoreflect.ValueOfUint32(7))
+		case f.Kind() == protoreflect.Int32Kind:
+			m.Set(f, protoreflect.ValueOfInt32(7))
+		case f.Kind() == protoreflect.Int64Kind:
+			m.Set(f, protoreflect.ValueOfInt64(7))
+		default:
+			panic("fill has no value for " + f.FullName())
+		}
+	}
+}
+
+func TestAMessageHasEveryField(t *testing.T) {
+	t.Parallel()
+	e := new(signingv1.SigningEvent)
+	fill(e.ProtoReflect())
+	e.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 1000, protowire.BytesType), "a field of a newer version"))
+	msg, err := event.Message(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := event.Decode(msg.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(e, got, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	if want := proto.Size(e); len(msg.Data) != want {
+		t.Errorf("%d bytes, want %d", len(msg.Data), want)
+	}
+}
+
+func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*signingv1.SigningEvent){
+		"a name":  func(e *signingv1.SigningEvent) { e.Attributes = map[string]string{"caf\xe9": "x"} },
+		"a value": func(e *signingv1.SigningEvent) { e.Attributes = map[string]string{"x": "caf\xe9"} },
+		"a field": func(e *signingv1.SigningEvent) { e.Document.Title = "caf\xe9" },
+	} {
+		e := signed()
+		e.Id = event.TransitionID(e)
+		change(e)
+		if _, err := event.Message(t.Context(), e); err == nil {
+			t.Errorf("%s: a message was made", name)
+		}
 	}
 }
 

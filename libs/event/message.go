@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -24,7 +26,7 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 	if e.GetId() == "" {
 		return nil, errors.New("event without an id")
 	}
-	data, err := proto.Marshal(e)
+	data, err := encode(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.GetId(), err)
 	}
@@ -45,6 +47,53 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 	}
 	otel.GetTextMapPropagator().Inject(ctx, carrier(h))
 	return &nats.Msg{Subject: Subject(e), Header: h, Data: data}, nil
+}
+
+// encode returns a message's payload. It writes the attributes itself: the protobuf library reads a map by reflection, with two allocations
+// for each entry, in half of the time of the whole encoding.
+func encode(e *signingv1.SigningEvent) ([]byte, error) {
+	size := 0
+	for name, value := range e.GetAttributes() {
+		size += protowire.SizeTag(attributesField) + protowire.SizeBytes(attributeSize(name, value))
+	}
+	plain := withoutAttributes(e)
+	data, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(make([]byte, 0, proto.Size(plain)+size), plain)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range e.GetAttributes() {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return nil, errNotUTF8
+		}
+		data = protowire.AppendTag(data, attributesField, protowire.BytesType)
+		data = protowire.AppendVarint(data, uint64(attributeSize(name, value)))
+		data = protowire.AppendString(protowire.AppendTag(data, 1, protowire.BytesType), name)
+		data = protowire.AppendString(protowire.AppendTag(data, 2, protowire.BytesType), value)
+	}
+	return data, nil
+}
+
+// attributesField is the number of SigningEvent.attributes.
+const attributesField protowire.Number = 14
+
+var errNotUTF8 = errors.New("an attribute is not UTF-8")
+
+// attributeSize returns the size of a map's entry: its fields 1 and 2, with tags of one byte.
+func attributeSize(name, value string) int {
+	return 2 + protowire.SizeBytes(len(name)) + protowire.SizeBytes(len(value))
+}
+
+// withoutAttributes returns a shallow copy of e. A test compares its fields with those of the message.
+func withoutAttributes(e *signingv1.SigningEvent) *signingv1.SigningEvent {
+	plain := &signingv1.SigningEvent{
+		Id: e.GetId(), Source: e.GetSource(), Provider: e.GetProvider(), Type: e.GetType(), ProviderType: e.GetProviderType(),
+		ProviderEventId: e.GetProviderEventId(), OccurredAt: e.GetOccurredAt(), ReceivedAt: e.GetReceivedAt(), Verification: e.GetVerification(),
+		Document: e.GetDocument(), Recipient: e.GetRecipient(), Agreement: e.GetAgreement(), Links: e.GetLinks(), Notice: e.GetNotice(),
+	}
+	if unknown := e.ProtoReflect().GetUnknown(); len(unknown) > 0 { // fields of a newer version
+		plain.ProtoReflect().SetUnknown(unknown)
+	}
+	return plain
 }
 
 // headers makes headers of alternating names and values. All values share one array, because ingest calls it 20,000 times a second.

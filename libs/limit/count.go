@@ -3,10 +3,11 @@ package limit
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"time"
 )
 
-// Quota is the number of items that may be counted in a period. A Most of 0 means no limit.
+// Quota is the number of items that may be counted in a period. A Most of 0 means no limit, and that a total is not counted.
 type Quota struct {
 	Most int
 	Per  time.Duration
@@ -41,6 +42,21 @@ func (t Tally) kept() (per time.Duration, most int) {
 		per, most = max(per, q.Per), max(most, q.Most)
 	}
 	return per, most
+}
+
+// limited reports whether any quota or total has a limit. Nothing is counted otherwise.
+func (t Tally) limited() bool {
+	return slices.ContainsFunc(t.Quotas, func(q Quota) bool { return q.Most > 0 }) || slices.ContainsFunc(t.Totals, func(q Total) bool { return q.Most > 0 })
+}
+
+// withLimit returns the totals that have a limit, and their indices. A total without one would take 180 bytes of Redis for its whole period.
+func (t Tally) withLimit() (totals []Total, indices []int) {
+	for i, q := range t.Totals {
+		if q.Most > 0 {
+			totals, indices = append(totals, q), append(indices, i)
+		}
+	}
+	return totals, indices
 }
 
 // mark returns the remembered form of an item: 96 bits of its id's hash.

@@ -1,12 +1,15 @@
 package limit_test
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/realtest"
@@ -49,6 +52,35 @@ func TestCount(t *testing.T) {
 			count(t, l, "6", "d", 3)
 			count(t, l, "5", "c", limit.Counted)
 		})
+	}
+}
+
+// Only what has a limit is in Redis.
+func TestWithoutALimitNothingIsStored(t *testing.T) {
+	t.Parallel()
+	server := realtest.Redis(t)
+	l, client := redisLimiter(t, server.URL), realtest.RedisClient(t, server.URL)
+	keys := func(most int) []string {
+		t.Helper()
+		got, err := l.Count(t.Context(), "1", limit.Tally{
+			Key: "person", Quotas: []limit.Quota{{Per: time.Hour}, {Per: 24 * time.Hour}},
+			Totals: []limit.Total{{Key: "document", Quota: limit.Quota{Per: 24 * time.Hour}}, {Key: "source", Quota: limit.Quota{Most: most, Per: time.Hour}}},
+		})
+		if err != nil || got != limit.Counted {
+			t.Error(got, err)
+		}
+		all, err := client.Keys(t.Context(), "*").Result()
+		if err != nil {
+			t.Error(err)
+		}
+		slices.Sort(all)
+		return all
+	}
+	if got := keys(0); len(got) > 0 {
+		t.Errorf("without a limit: %q", got)
+	}
+	if diff := cmp.Diff([]string{"signrelay:limit:{person}:count", "signrelay:limit:{source}:count"}, keys(1)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -72,6 +72,9 @@ func (l *Local) Pause(_ context.Context, key string, d time.Duration) error {
 
 // Count implements Limiter.
 func (l *Local) Count(_ context.Context, id string, t Tally) (int, error) {
+	if !t.limited() {
+		return Counted, nil
+	}
 	return l.tallies.count(l.now(), id, t), nil
 }
 

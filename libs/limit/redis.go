@@ -122,7 +122,13 @@ func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 }
 
 // Count implements Limiter. It takes one round trip, and in a cluster one more for each total.
-func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
+func (r *Redis) Count(ctx context.Context, id string, all Tally) (int, error) {
+	if !all.limited() {
+		return Counted, nil
+	}
+	t := all
+	totals, indices := all.withLimit()
+	t.Totals = totals
 	count := r.countOnce
 	if r.cluster && len(t.Totals) > 0 {
 		count = r.countInSlots
@@ -132,9 +138,11 @@ func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil:
-		return r.alone.Count(ctx, id, t)
+		return r.alone.Count(ctx, id, all)
 	case full == countedBefore:
 		return Counted, nil
+	case full >= len(t.Quotas):
+		return len(t.Quotas) + indices[full-len(t.Quotas)], nil
 	}
 	return full, nil
 }

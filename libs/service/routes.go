@@ -35,8 +35,14 @@ func (r *Routes) TakeEscapes(prefix string) { r.escapes = prefix }
 func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if escaped := req.URL.EscapedPath(); clean(escaped) && (!strings.Contains(escaped, "%") || r.escapes != "" && strings.HasPrefix(req.URL.Path, r.escapes)) {
 		h, pattern := r.Handler(req)
-		if pattern != "" {
+		switch {
+		case pattern == "":
+		case strings.Contains(pattern, "{"): // only the mux sets the values of its wildcards
 			r.ServeMux.ServeHTTP(w, req)
+			return
+		default:
+			req.Pattern = pattern
+			h.ServeHTTP(w, req)
 			return
 		}
 		// If only the method differs, the mux responds with 405 and the allowed methods.

@@ -90,11 +90,17 @@ func (it *item) asks() bool { return it.state == unsure || it.state == everUnsur
 // ask searches the streams for all items that wants selects, and decides the unsure ones. It sends one request for each subject: all signers
 // of an eSignature v1 account share a subject.
 func (s *store) ask(ctx context.Context, items []item, wants func(*item) bool) {
-	bySubject := make(map[string][]*item)
+	var bySubject map[string][]*item
 	for i := range items {
 		if it := &items[i]; wants(it) {
+			if bySubject == nil {
+				bySubject = make(map[string][]*item)
+			}
 			bySubject[it.msg.Subject] = append(bySubject[it.msg.Subject], it)
 		}
+	}
+	if bySubject == nil {
+		return
 	}
 	var all errgroup.Group
 	all.SetLimit(maxSearches)

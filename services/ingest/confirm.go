@@ -2,25 +2,37 @@ package ingest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/batching"
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// confirmTimeout bounds the confirmations of one callback. It is shorter than the lease.
+// confirmTimeout bounds one batch of confirmations. It is shorter than the lease.
 const confirmTimeout = 5 * time.Second
 
-// confirm confirms our claims of events that are stored. It runs after the response, because the claim itself already covers a crash: an expired
-// claim makes the next owner search the log.
+// confirmMost bounds the ids in one confirmation, as in one batch of the dedupe store.
+const confirmMost = 512
+
+// newConfirmations returns the queue of confirmations. They follow the response, because the claim itself already covers a crash: an expired
+// claim makes the next owner search the log. They do not hold up the connection, which can carry the next callback.
+func (s *store) newConfirmations() *batching.Queue[[]dedupe.Done] {
+	return &batching.Queue[[]dedupe.Done]{
+		Send:   func(ctx context.Context, batch [][]dedupe.Done) { s.confirm(ctx, slices.Concat(batch...)) },
+		Within: confirmTimeout, MaxCount: confirmMost,
+		Size: func(done []dedupe.Done) (count, bytes int) { return len(done), 0 },
+	}
+}
+
+// confirm confirms our claims of events that are stored.
 func (s *store) confirm(ctx context.Context, done []dedupe.Done) {
 	if len(done) == 0 {
 		return
 	}
 	defer s.unsettled.remove(done)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
-	defer cancel()
 	if s.memory.Confirm(ctx, done...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(done)))
 		// The claims remain in Redis, unless the failure removes them too. If the mark also fails, only the claims show the gap.

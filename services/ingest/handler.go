@@ -35,12 +35,13 @@ func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination
 	defer func() { <-h.inFlight }()
 	service.Verified(req.Context())
 	ctx, span := tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
-	defer span.End()
+	defer span.End() // a panic
 	a := accept(ctx, h.env, h.store, to.source, callback{request: request, verification: verification, changed: unchanged})
 	a = a.as(to.expected(ctx, h.env, request, pack.Result(a.outcome)))
 	h.store.unsettled.add(a.done)
 	a.write(w)
 	h.observe(ctx, to, a, began)
+	span.End() // before the response leaves, so that a collector has the span when the caller has the response
 	if len(a.done) > 0 {
 		flush(w)
 		crash.Point("responded")
@@ -48,17 +49,10 @@ func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination
 	}
 }
 
-// confirm confirms in the background, so that the connection can carry the next callback. If too many confirmations are in flight, the caller
-// waits.
+// confirm confirms in the background. If as many confirmations wait as callbacks may be in flight, the caller waits too.
 func (h *handler) confirm(ctx context.Context, done []dedupe.Done) {
-	select {
-	case h.confirming <- struct{}{}:
-		h.confirms.Go(func() {
-			defer func() { <-h.confirming }()
-			h.store.confirm(ctx, done)
-		})
-	default:
-		h.store.confirm(ctx, done)
+	if waiting := h.confirmations.Add(done); waiting > cap(h.inFlight) {
+		_, _ = h.confirmations.Do(context.WithoutCancel(ctx), nil)
 	}
 }
 
@@ -72,6 +66,9 @@ func flush(w http.ResponseWriter) {
 // caller returns the span in an authentic request as a link. Our own trace begins here, so the caller controls neither its sampling nor its
 // content. The caller's tracestate and baggage are dropped.
 func caller(req *http.Request) []trace.Link {
+	if len(req.Header["Traceparent"]) == 0 {
+		return nil
+	}
 	remote := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(req.Header)))
 	if !remote.IsValid() {
 		return nil
@@ -177,9 +174,9 @@ const usualBody = 4 << 10
 // connections.
 func (h *handler) read(w http.ResponseWriter, req *http.Request) ([]byte, *response) {
 	largest := largestBody(h.env)
-	tooLarge := tooLarge(largest)
+	refuse := func(a response) ([]byte, *response) { return nil, &a }
 	if req.ContentLength > largest {
-		return nil, &tooLarge
+		return refuse(tooLarge(largest))
 	}
 	body := bytes.NewBuffer(make([]byte, 0, max(0, min(req.ContentLength, usualBody))+bytes.MinRead))
 	_, err := body.ReadFrom(http.MaxBytesReader(w, req.Body, largest))
@@ -187,12 +184,10 @@ func (h *handler) read(w http.ResponseWriter, req *http.Request) ([]byte, *respo
 	case err == nil:
 		return body.Bytes(), nil
 	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, &tooLarge
+		return refuse(tooLarge(largest))
 	case errors.As(err, new(service.SlowError)):
-		a := unavailable("too-slow-while-full", err)
-		return nil, &a
+		return refuse(unavailable("too-slow-while-full", err))
 	default:
-		a := problemResponse(http.StatusBadRequest, "incomplete", "The body ended early or came too slowly.")
-		return nil, &a
+		return refuse(problemResponse(http.StatusBadRequest, "incomplete", "The body ended early or came too slowly."))
 	}
 }

@@ -9,9 +9,10 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"sync"
 
+	"github.com/signrelay/signrelay/libs/batching"
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -50,7 +51,7 @@ func (h *handler) run(ctx context.Context) error {
 	h.env.Public.HandleUnrouted(h)
 	h.env.Up()
 	<-ctx.Done() // the listener is closed by then
-	h.confirms.Wait()
+	h.confirmations.Wait()
 	return nil
 }
 
@@ -61,8 +62,7 @@ type handler struct {
 	store    *store
 	inFlight chan struct{} // one slot for each callback in flight
 
-	confirming chan struct{} // one slot for each confirmation that follows a response
-	confirms   sync.WaitGroup
+	confirmations *batching.Queue[[]dedupe.Done]
 
 	metrics *metrics
 	env     service.Env
@@ -104,12 +104,10 @@ func newHandler(env service.Env, packs []pack.Pack) (*handler, error) {
 		store:    newStore(env, m),
 		packs:    packs,
 		inFlight: make(chan struct{}, ingestsettings.Section.Of(env.Config).MaxInFlight),
-
-		confirming: make(chan struct{}, ingestsettings.Section.Of(env.Config).MaxInFlight),
-
-		metrics: m,
-		env:     env,
+		metrics:  m,
+		env:      env,
 	}
+	h.confirmations = h.store.newConfirmations()
 	if err := h.takesLargest(context.Background()); err != nil {
 		env.Log.Error("not ready", "error", err)
 	}

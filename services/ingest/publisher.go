@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/batching"
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/flow"
 )
@@ -26,11 +27,11 @@ type publisher struct {
 	conn *nats.Conn
 	log  *slog.Logger
 
+	batches batching.Queue[*publication]
+
 	mu      sync.Mutex
 	mode    chooser
-	pending int // messages that wait or are in flight
-	waiting []*publication
-	sending bool // a batch is in flight: one at a time makes the largest batches
+	pending int  // messages that wait or are in flight
 	allowed bool // the stream allows batches
 	retryAt time.Time
 	logged  bool
@@ -38,11 +39,9 @@ type publisher struct {
 
 // publication is the events of one callback that wait for a batch.
 type publication struct {
-	items  []*item
-	acks   []ack // of the items
-	taken  bool  // its batch is in flight
-	done   chan struct{}
-	weight int // bytes
+	items []*item
+	acks  []ack // of the items
+	bytes int
 }
 
 // ack is the result of one publish.
@@ -61,6 +60,15 @@ const (
 	// askAgain is the time after which the stream is asked again whether it allows batches.
 	askAgain = time.Minute
 )
+
+func newPublisher(js jetstream.JetStream, conn *nats.Conn, log *slog.Logger) *publisher {
+	p := &publisher{js: js, conn: conn, log: log}
+	p.batches = batching.Queue[*publication]{
+		Send: p.sendShared, Within: putTimeout, MaxCount: batchMessages, MaxBytes: batchBytes,
+		Size: func(one *publication) (count, bytes int) { return len(one.items), one.bytes },
+	}
+	return p
+}
 
 // publish publishes the items in their order, waits for the acks, and settles each item.
 func (p *publisher) publish(ctx context.Context, items []*item) {
@@ -99,13 +107,21 @@ func (p *publisher) end(items []*item, took time.Duration) {
 // single publishes the items one by one. Their acks arrive later, so each item's sync does not wait for the response to the one before.
 func (p *publisher) single(ctx context.Context, items []*item) {
 	if len(items) == 1 {
-		stored, err := p.js.PublishMsg(ctx, items[0].conditional(), jetstream.WithRetryAttempts(0))
-		items[0].settle(stored, err)
+		items[0].settle(p.one(ctx, items[0].conditional()))
 		return
 	}
 	for i, ack := range p.each(ctx, items) {
 		items[i].settle(ack.stored, ack.err)
 	}
+}
+
+// one publishes a message and waits for its ack.
+func (p *publisher) one(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+	response, err := p.conn.RequestMsgWithContext(ctx, msg)
+	if err != nil {
+		return nil, err
+	}
+	return readAck(response.Data)
 }
 
 func (p *publisher) each(ctx context.Context, items []*item) []ack {
@@ -129,81 +145,32 @@ func (p *publisher) each(ctx context.Context, items []*item) []ack {
 
 // join lets the items wait for the next batch and settles them with its result.
 func (p *publisher) join(ctx context.Context, items []*item) {
-	mine := &publication{items: items, acks: make([]ack, len(items)), done: make(chan struct{})}
+	mine := &publication{items: items, acks: make([]ack, len(items))}
 	for _, it := range items {
-		mine.weight += len(it.msg.Data)
+		mine.bytes += len(it.msg.Data)
 	}
-	p.mu.Lock()
-	p.waiting = append(p.waiting, mine)
-	if !p.sending {
-		p.sending = true
-		go p.run() //nolint:gosec // a batch serves many callbacks: the end of one callback's context must not end it
-	}
-	p.mu.Unlock()
-	select {
-	case <-mine.done:
-		for i, it := range items {
+	sent, err := p.batches.Do(ctx, mine)
+	for i, it := range items {
+		if err == nil {
 			it.settle(mine.acks[i].stored, mine.acks[i].err)
+			continue
 		}
-	case <-ctx.Done():
-		sent := p.leave(mine)
-		for _, it := range items {
-			it.settle(nil, ctx.Err())
-			if !sent {
-				it.state = refused
-			}
+		if it.settle(nil, err); !sent {
+			it.state = refused
 		}
 	}
 }
 
-// leave removes a publication that waits, and reports whether its batch is already in flight.
-func (p *publisher) leave(mine *publication) (sent bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.waiting = slices.DeleteFunc(p.waiting, func(other *publication) bool { return other == mine })
-	return mine.taken
-}
-
-// run sends batches until nothing waits.
-func (p *publisher) run() {
-	for {
-		batch := p.take()
-		if batch == nil {
-			return
-		}
-		var items []*item
-		for _, one := range batch {
-			items = append(items, one.items...)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), putTimeout)
-		acks := p.send(ctx, items)
-		cancel()
-		for _, one := range batch {
-			acks = acks[copy(one.acks, acks):]
-			close(one.done)
-		}
+// sendShared publishes the events of several callbacks.
+func (p *publisher) sendShared(ctx context.Context, batch []*publication) {
+	var items []*item
+	for _, one := range batch {
+		items = append(items, one.items...)
 	}
-}
-
-func (p *publisher) take() []*publication {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n, messages, bytes := 0, 0, 0
-	for _, one := range p.waiting {
-		messages, bytes = messages+len(one.items), bytes+one.weight
-		if n > 0 && (messages > batchMessages || bytes > batchBytes) {
-			break
-		}
-		one.taken = true
-		n++
+	acks := p.send(ctx, items)
+	for _, one := range batch {
+		acks = acks[copy(one.acks, acks):]
 	}
-	if n == 0 {
-		p.sending, p.waiting = false, nil
-		return nil
-	}
-	batch := p.waiting[:n:n]
-	p.waiting = p.waiting[n:]
-	return batch
 }
 
 // send publishes items as one batch, or one by one if they are few or if the server refuses the batch.

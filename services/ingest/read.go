@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -145,7 +144,7 @@ func readItem(
 		return nil, v, err
 	}
 	for _, e := range events {
-		redact(e.ProtoReflect(), src.secrets)
+		redact(e, src.secrets)
 		if changed {
 			if e.Attributes == nil {
 				e.Attributes = map[string]string{}
@@ -168,45 +167,44 @@ func panicked(ctx context.Context, env service.Env, src source, p any) error {
 }
 
 // redact replaces the source's secrets in every text of an event that came from outside. It runs after the pack has made the id, so that
-// different events keep different ids. The provider's name of a known type is not a secret.
-func redact(m protoreflect.Message, secrets pack.Secrets) {
-	skip := map[protoreflect.Name]bool(nil)
-	if e, ok := m.Interface().(*signingv1.SigningEvent); ok {
-		if skip = ours; e.GetType() != event.OtherRecorded {
-			skip = oursAndType
+// different events keep different ids. The texts of the id, the source, the provider and the type come from Signrelay or from the settings. The
+// provider's name of a known type comes from the pack's table of types. A test compares the fields with those of the message.
+func redact(e *signingv1.SigningEvent, secrets pack.Secrets) {
+	one := func(texts ...*string) {
+		for _, text := range texts {
+			if *text == "" {
+				continue
+			}
+			if redacted, found := secrets.Redact(*text); found {
+				*text = redacted
+			}
 		}
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.IsMap():
-			entries := v.Map()
-			entries.Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
-				if text, found := secrets.Redact(v.String()); found {
-					entries.Set(key, protoreflect.ValueOfString(text))
-				}
-				return true
-			})
-		case f.IsList():
-			for i := range v.List().Len() {
-				redact(v.List().Get(i).Message(), secrets)
-			}
-		case f.Message() != nil:
-			redact(v.Message(), secrets)
-		case f.Kind() == protoreflect.StringKind && !skip[f.Name()]:
-			if text, found := secrets.Redact(v.String()); found {
-				m.Set(f, protoreflect.ValueOfString(text))
-			}
+	one(&e.ProviderEventId)
+	if e.GetType() == event.OtherRecorded {
+		one(&e.ProviderType)
+	}
+	if d := e.GetDocument(); d != nil {
+		one(&d.Id, &d.Title, &d.Uri, &d.Group)
+	}
+	if r := e.GetRecipient(); r != nil {
+		one(&r.Id, &r.FirstName, &r.LastName, &r.Email, &r.Mobile, &r.Method, &r.Uri)
+	}
+	if a := e.GetAgreement(); a != nil {
+		one(&a.Contract, &a.Version, &a.Revision, &a.Group)
+	}
+	for _, l := range e.GetLinks() {
+		one(&l.Kind, &l.Url)
+	}
+	if n := e.GetNotice(); n != nil {
+		one(&n.NotificationId, &n.Kind, &n.Channel, &n.Reference, &n.Reason, &n.EventId, &n.Fault)
+	}
+	for name, text := range e.GetAttributes() {
+		if redacted, found := secrets.Redact(text); found {
+			e.Attributes[name] = redacted
 		}
-		return true
-	})
+	}
 }
-
-// The fields of an event whose texts come from Signrelay or from the settings. The second set also contains the field whose text comes from
-// the pack's table of types.
-var (
-	ours        = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true}
-	oursAndType = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true, "provider_type": true}
-)
 
 // overhead is the maximum size of a message without the callback's body, in bytes: headers, field names, times.
 const overhead = 64 << 10

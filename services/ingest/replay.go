@@ -64,7 +64,9 @@ func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.
 	a := accept(ctx, env, s, src, callback{
 		request: repair.of(kept), verification: v, changed: repair.changed(src, kept), replayed: true,
 	})
-	s.confirm(ctx, a.done)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
+	defer cancel()
+	s.confirm(within, a.done)
 	switch a.outcome {
 	case "accepted", "duplicate":
 		return Replayed{IDs: a.ids, Quarantined: a.quarantined}, nil

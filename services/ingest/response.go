@@ -93,6 +93,10 @@ func (a response) write(w http.ResponseWriter) {
 	if a.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter))
 	}
+	if a.outcome == "accepted" && len(a.quarantined) == 0 {
+		writeAccepted(w, a)
+		return
+	}
 	switch a.outcome {
 	case "accepted":
 		ids := a.ids
@@ -116,4 +120,24 @@ func (a response) write(w http.ResponseWriter) {
 	default:
 		service.NewProblem(a.status, cmp.Or(a.public, a.reason), a.detail).Write(w)
 	}
+}
+
+// jsonType is shared by all responses, so no code may change it.
+var jsonType = []string{"application/json"}
+
+// writeAccepted writes the usual response. It writes the JSON itself: ids are base32 (event.TransitionID), so none needs an escape.
+func writeAccepted(w http.ResponseWriter, a response) {
+	body := make([]byte, 0, 64+32*len(a.ids))
+	body = append(body, `{"status":"accepted","ids":[`...)
+	for i, id := range a.ids {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(append(append(body, '"'), id...), '"')
+	}
+	body = append(body, "]}"...)
+	h := w.Header()
+	h["Content-Type"], h["Content-Length"] = jsonType, []string{strconv.Itoa(len(body))}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(body) // the work is done: it is no error if the client has disconnected
 }

@@ -61,7 +61,7 @@ func limitOf(items int) time.Duration {
 func newStore(env service.Env, m *metrics) *store {
 	memory := env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: lease, Remember: flow.Remember})
 	return &store{
-		publisher:  &publisher{js: env.JS, conn: env.NATS, log: env.Log},
+		publisher:  newPublisher(env.JS, env.NATS, env.Log),
 		memory:     memory,
 		batches:    env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: batchLease, Remember: flow.Remember}),
 		state:      &memoryState{log: env.Log, gauge: m.withoutMemory, memory: memory},

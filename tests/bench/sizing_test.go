@@ -55,7 +55,7 @@ func BenchmarkSize(b *testing.B) {
 		figure(b, "redis-callback", callback[redisMemory])
 		figure(b, "redis-message", (notification[redisMemory]-callback[redisMemory])/2)
 		// The output of a benchmark is cut after ten lines.
-		_, _ = os.Stdout.WriteString(costs(callback, notification) + memories(b, h))
+		_, _ = os.Stdout.WriteString(costs(callback, notification) + memories(b, h) + redisKeys(b, h))
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -130,6 +130,40 @@ func costs(stored, all cost) string {
 	fmt.Fprintf(&t, "\na million callbacks (measured: %d, %d)  only stored  with a text and an e-mail\n", heard, notified)
 	for _, what := range slices.Sorted(maps.Keys(all)) {
 		fmt.Fprintf(&t, "%-38s %12.0f %12.0f\n", what, stored[what], all[what])
+	}
+	return t.String()
+}
+
+// redisKeys is the keys in Redis by their first words: how many, the mean of their bytes, and the mean of their remaining time.
+func redisKeys(b *testing.B, h *testenv.Env) string {
+	b.Helper()
+	type group struct {
+		n, bytes int64
+		left     time.Duration
+	}
+	groups := map[string]group{}
+	client := realtest.RedisClient(b, h.Redis.URL)
+	for keys := client.Scan(b.Context(), 0, "*", 1000).Iterator(); keys.Next(b.Context()); {
+		key := keys.Val()
+		name, _, _ := strings.Cut(key, ":")
+		if at := strings.LastIndexByte(key, '}'); at > 0 { // the middle of a limit's name is a hash
+			name = key[:strings.IndexByte(key, '{')] + "…" + key[at+1:]
+		}
+		bytes, err := client.MemoryUsage(b.Context(), key).Result()
+		if err != nil {
+			b.Fatal(err)
+		}
+		left, err := client.PTTL(b.Context(), key).Result()
+		if err != nil {
+			b.Fatal(err)
+		}
+		g := groups[name]
+		groups[name] = group{g.n + 1, g.bytes + bytes, g.left + left}
+	}
+	var t strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		g := groups[name]
+		fmt.Fprintf(&t, "redis: %-31s %12d keys %6d bytes %8s\n", name, g.n, g.bytes/g.n, (g.left / time.Duration(g.n)).Round(time.Hour))
 	}
 	return t.String()
 }

@@ -91,7 +91,7 @@ type statements []string
 
 func reasons(fields *jsonflat.Object) statements {
 	var all statements
-	for _, name := range fields.Keys() {
+	for name := range fields.Keys() {
 		if text := fields.Text(name); strings.TrimSpace(text) != "" && (isTrigger(name) || denies(name, text)) {
 			all = append(all, name, text)
 		}

@@ -28,16 +28,20 @@ func Parse(text string) (time.Time, bool) {
 	if len(text) > longest {
 		return time.Time{}, false
 	}
+	// No other form is only digits with a point, and a failed layout or expression takes longer than all of this.
+	if t, ok := unix(text); ok {
+		return t, true
+	}
 	for _, layout := range usual {
 		if t, err := time.Parse(layout, text); err == nil {
 			return within(t.UTC())
 		}
 	}
 	if m := wrapped.FindStringSubmatch(text); m != nil {
+		if t, ok := unix(m[1]); ok {
+			return t, true
+		}
 		text = m[1]
-	}
-	if t, ok := unix(text); ok {
-		return t, true
 	}
 	m := written.FindStringSubmatch(text)
 	if m == nil {
@@ -73,8 +77,11 @@ const (
 )
 
 func unix(text string) (time.Time, bool) {
+	if strings.Trim(text, "0123456789.eE+-") != "" {
+		return time.Time{}, false // a failed ParseFloat makes an error, with a copy of the text
+	}
 	number, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(number) || math.IsInf(number, 0) || strings.ContainsAny(text, "xX_") {
+	if err != nil {
 		return time.Time{}, false
 	}
 	for _, unit := range []time.Duration{time.Second, time.Millisecond, time.Microsecond, time.Nanosecond} {

@@ -189,7 +189,7 @@ func FuzzParse(f *testing.F) {
 		want := leaves(t, data)
 		attributes := o.Attributes()
 		var got []string
-		for _, key := range o.Keys() {
+		for key := range o.Keys() {
 			got = append(got, attributes[key])
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -135,7 +135,7 @@ func missing(field string) error {
 // may be a word such as "test".
 func (w *webhook) redact(fields *jsonflat.Object) (dummy bool) {
 	_, known := types[fields.Peek("event")]
-	for _, name := range fields.Keys() {
+	for name := range fields.Keys() {
 		if name == "event" && known {
 			continue
 		}
@@ -185,7 +185,7 @@ func dates(fields *jsonflat.Object, known []string) []string {
 	if slices.ContainsFunc(known, fields.Nested) {
 		return known
 	}
-	for _, name := range fields.Keys() {
+	for name := range fields.Keys() {
 		if slices.Contains(known, name) && !jsonflat.Absent(fields.Peek(name)) {
 			return known
 		}
