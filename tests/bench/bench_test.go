@@ -99,6 +99,16 @@ func BenchmarkAccepted(b *testing.B) {
 	}
 }
 
+// BenchmarkFloor measures the least that a callback needs, in a program without ingest's code: net/http, an HMAC, a claim and a confirmation in
+// shared Redis pipelines, and one publish with its ack. What ingest uses above that is its own work.
+func BenchmarkFloor(b *testing.B) {
+	h := testenv.Ingest(b, false)
+	url, p := testenv.BareServer(b, h.NATSURL, h.Redis.URL)
+	for b.Loop() {
+		compare(b, url, p, requests, connections, "floor")
+	}
+}
+
 // BenchmarkRun measures accepted callbacks per second of `signrelay run` without Redis, which writes each message to the disk before its ack.
 func BenchmarkRun(b *testing.B) {
 	h := testenv.Standalone(b)

@@ -561,11 +561,12 @@ func Ingest(t testing.TB, fsync bool) *Env {
 	return e
 }
 
-// BareServer starts the benchmarks' reference server and returns its URL and process.
-func BareServer(t testing.TB) (string, *Process) {
+// BareServer starts the benchmarks' reference server and returns its URL and process. With the URLs of NATS and Redis as args it also does the
+// least that a callback needs.
+func BareServer(t testing.TB, args ...string) (string, *Process) {
 	t.Helper()
 	addr := FreeAddress(t)
-	p := newProcess(t, "bare", Program(t, "bare"), "", nil, addr).Start()
+	p := newProcess(t, "bare", Program(t, "bare"), "", nil, append([]string{addr}, args...)...).Start()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			_ = conn.Close()
