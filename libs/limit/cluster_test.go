@@ -37,7 +37,7 @@ func TestLimitsInACluster(t *testing.T) {
 	count(t, l, "6", "d", 3) // the total is full
 	count(t, l, "6", "d", 3)
 	count(t, l, "5", "c", limit.Counted)
-	// The refused item left nothing: "free" has no limit, and counts the four.
+	// The refused item left nothing: "free" is not full, and counts the four.
 	if text := client.Get(t.Context(), "signrelay:limit:{free}:count").Val(); !strings.HasPrefix(text, "4:") {
 		t.Errorf("the total has %q, want 4 items", text)
 	}

@@ -19,7 +19,7 @@ import (
 func tally(person string) limit.Tally {
 	return limit.Tally{
 		Key: person, Quotas: []limit.Quota{{Most: 2, Per: time.Hour}, {Most: 3, Per: 24 * time.Hour}},
-		Totals: []limit.Total{{Key: "free", Quota: limit.Quota{Per: time.Hour}}, {Key: "all", Quota: limit.Quota{Most: 4, Per: 24 * time.Hour}}},
+		Totals: []limit.Total{{Key: "free", Quota: limit.Quota{Most: 1000, Per: time.Hour}}, {Key: "all", Quota: limit.Quota{Most: 4, Per: 24 * time.Hour}}},
 	}
 }
 
@@ -60,14 +60,14 @@ func TestWithoutALimitNothingIsStored(t *testing.T) {
 	t.Parallel()
 	server := realtest.Redis(t)
 	l, client := redisLimiter(t, server.URL), realtest.RedisClient(t, server.URL)
-	keys := func(most int) []string {
+	keys := func(id string, most, want int) []string {
 		t.Helper()
-		got, err := l.Count(t.Context(), "1", limit.Tally{
+		got, err := l.Count(t.Context(), id, limit.Tally{
 			Key: "person", Quotas: []limit.Quota{{Per: time.Hour}, {Per: 24 * time.Hour}},
 			Totals: []limit.Total{{Key: "document", Quota: limit.Quota{Per: 24 * time.Hour}}, {Key: "source", Quota: limit.Quota{Most: most, Per: time.Hour}}},
 		})
-		if err != nil || got != limit.Counted {
-			t.Error(got, err)
+		if err != nil || got != want {
+			t.Errorf("%d, %v; want %d", got, err, want)
 		}
 		all, err := client.Keys(t.Context(), "*").Result()
 		if err != nil {
@@ -76,10 +76,14 @@ func TestWithoutALimitNothingIsStored(t *testing.T) {
 		slices.Sort(all)
 		return all
 	}
-	if got := keys(0); len(got) > 0 {
+	if got := keys("1", 0, limit.Counted); len(got) > 0 {
 		t.Errorf("without a limit: %q", got)
 	}
-	if diff := cmp.Diff([]string{"signrelay:limit:{person}:count", "signrelay:limit:{source}:count"}, keys(1)); diff != "" {
+	limited := []string{"signrelay:limit:{person}:count", "signrelay:limit:{source}:count"}
+	if diff := cmp.Diff(limited, keys("1", 1, limit.Counted)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(limited, keys("2", 1, 3)); diff != "" { // the source's total is full; its index counts the document's
 		t.Error(diff)
 	}
 }
