@@ -20,7 +20,7 @@ type setting struct {
 	value  reflect.Value
 }
 
-// settings lists the leaves of a struct in its own order: strings, numbers, durations, and lists of strings.
+// settings lists the leaves of a struct in its own order: strings, numbers, durations, and lists of strings or durations.
 func settings(v reflect.Value) []setting {
 	var all []setting
 	for i := range v.NumField() {
@@ -91,15 +91,44 @@ func (s setting) set(text, separator string) error {
 			}
 		}
 		s.value.Set(reflect.ValueOf(list))
+	case []time.Duration:
+		list := []time.Duration{} // not nil: an empty list is not the default
+		for part := range strings.SplitSeq(text, separator) {
+			if part = clean(part); part == "" {
+				continue
+			}
+			d, err := time.ParseDuration(part)
+			if err != nil {
+				return fmt.Errorf("want durations such as 72h or 30m, not %q", shown(part))
+			}
+			list = append(list, d)
+		}
+		s.value.Set(reflect.ValueOf(list))
 	default:
 		return fmt.Errorf("settings of type %s cannot be read from text", s.value.Type())
 	}
 	return nil
 }
 
+// list returns the elements of a list as a person would write them, and whether the setting is a list.
+func (s setting) list() (elements []string, isList bool) {
+	switch value := s.value.Interface().(type) {
+	case []string:
+		return value, true
+	case []time.Duration:
+		elements = make([]string, len(value))
+		for i, d := range value {
+			elements[i] = d.String()
+		}
+		return elements, true
+	default:
+		return nil, false
+	}
+}
+
 // text returns the setting's value as a person would write it.
 func (s setting) text() string {
-	if list, ok := s.value.Interface().([]string); ok {
+	if list, ok := s.list(); ok {
 		return strings.Join(list, ",")
 	}
 	return fmt.Sprint(s.value.Interface())
@@ -107,7 +136,7 @@ func (s setting) text() string {
 
 // values returns the elements of a list, or the lines of a text.
 func (s setting) values() []string {
-	if list, ok := s.value.Interface().([]string); ok {
+	if list, ok := s.list(); ok {
 		return list
 	}
 	if s.lines {

@@ -18,6 +18,8 @@ type Source struct {
 	Region     string `yaml:"region"` // for numbers without a country code; default "US"
 	API        API    `yaml:"api"`
 	Notify     Notify `yaml:"notify"`
+	// Reminders are the reminders to people who have not signed.
+	Reminders Reminders `yaml:"reminders"`
 
 	provided *provided // the settings of its provider; nil for a source without any
 }
@@ -257,6 +259,7 @@ func (s *Source) fillDefaults() {
 	if s.Region == "" {
 		s.Region = d.Region
 	}
+	s.Reminders.fillDefaults()
 	l, parts := s.parts()
 	defaults := l.defaults()
 	for _, leaf := range l.leaves {

@@ -16,6 +16,7 @@ type Kind struct {
 	Occasion string
 	Signers  bool                  // the message is for signers: it waits until the signers are known
 	Link     notifyv1.Link_Purpose // the purpose of the signers' link; unspecified if the message has no link
+	Asks     bool                  // the message asks its person to sign: it is obsolete when the document does not wait for the person any more
 }
 
 // Kinds lists the kinds of messages and the events that cause them. The order is that of the messages that follow from one event.
@@ -26,10 +27,12 @@ var Kinds = []Kind{
 	},
 	{
 		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, RecipientSigned},
-		Occasion: DocumentSent, Signers: true, Link: notifyv1.Link_PURPOSE_SIGN,
+		Occasion: DocumentSent, Signers: true, Link: notifyv1.Link_PURPOSE_SIGN, Asks: true,
 	},
-	// No event leads to a reminder. Its texts exist, but no service sends it yet.
-	{Kind: notifyv1.Kind_KIND_REMINDER, Link: notifyv1.Link_PURPOSE_SIGN},
+	{
+		Kind: notifyv1.Kind_KIND_REMINDER, After: []string{ReminderDue},
+		Signers: true, Link: notifyv1.Link_PURPOSE_SIGN, Asks: true,
+	},
 	{
 		Kind: notifyv1.Kind_KIND_COMPLETED, After: []string{DocumentCompleted},
 		Signers: true, Link: notifyv1.Link_PURPOSE_DOWNLOAD,

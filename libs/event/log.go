@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -229,25 +230,50 @@ func (l Log) messages(
 // supported.
 func (l Log) Present(ctx context.Context, subjects ...string) (map[string]bool, error) {
 	present := make(map[string]bool, len(subjects))
-	if !l.JS.Conn().IsConnected() {
-		return nil, nats.ErrDisconnected
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
-	defer cancel()
-	left := "?"
-	for m, err := range l.ask(ctx, lastRequest{subjects}, len(subjects)) {
-		if errors.Is(err, errNone) && left == "?" {
-			return present, nil
-		}
+	for m, err := range l.Last(ctx, subjects...) {
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", l.Stream, err)
+			return nil, err
 		}
-		present[m.Subject], left = true, m.Header.Get(numPending)
-	}
-	if left != "0" { // the last message says that none is left; otherwise the response is truncated
-		return nil, fmt.Errorf("read %s: incomplete response", l.Stream)
+		present[m.Subject] = true
 	}
 	return present, nil
+}
+
+// mostLast is the number of subjects up to which the server returns the last message of each.
+const mostLast = 1024
+
+// Last yields the last message of each subject that matches one of the filters, in one request. The server refuses a request with more than
+// 1,024 such subjects. An error ends the sequence.
+func (l Log) Last(ctx context.Context, filters ...string) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		if !l.JS.Conn().IsConnected() {
+			yield(nil, nats.ErrDisconnected)
+			return
+		}
+		most := len(filters)
+		if slices.ContainsFunc(filters, func(f string) bool { return strings.ContainsAny(f, "*>") }) {
+			most = mostLast
+		}
+		ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
+		defer cancel()
+		left := "?"
+		for m, err := range l.ask(ctx, lastRequest{filters}, most) {
+			if errors.Is(err, errNone) && left == "?" {
+				return
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("read %s: %w", l.Stream, err))
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+			left = m.Header.Get(numPending)
+		}
+		if left != "0" { // the last message says that none is left; otherwise the response is truncated
+			yield(nil, fmt.Errorf("read %s: incomplete response", l.Stream))
+		}
+	}
 }
 
 // Bounds returns the sequences of the first message that the stream still holds and of the last message that it ever stored. A last of 0

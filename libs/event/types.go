@@ -44,14 +44,20 @@ const (
 	LinkFetched     = "link.fetched"
 	LinkSubstituted = "link.substituted"
 
+	ReminderScheduled = "reminder.scheduled"
+	ReminderDue       = "reminder.due"
+	ReminderCancelled = "reminder.cancelled"
+
 	ReplayRequested = "replay.requested"
 )
 
 // The entities that code uses without an action: the first halves of types.
 const (
+	entityDocument     = "document"
 	EntityRecipient    = "recipient"
 	EntityNotification = "notification"
 	EntityLink         = "link"
+	EntityReminder     = "reminder"
 )
 
 // Type is a canonical type of event.
@@ -105,6 +111,10 @@ var Types = []Type{
 	{LinkOpened, false, "A person has opened our short link; attributes.certainty says how certain that is, and notice.channel which message had the link."},
 	{LinkFetched, false, "A program fetched our short link and was not redirected; attributes.client has the kind of program. It does not report an action of a person."},
 	{LinkSubstituted, false, "A message carries our own short link, because the outside shortener returned none; attributes.reason says why."},
+
+	{ReminderScheduled, false, "A reminder to a person who has not signed is scheduled; occurredAt says when it was scheduled, and attributes.due when it is due."},
+	{ReminderDue, false, "A reminder to a person is due; the messages that follow from it have its id as their cause."},
+	{ReminderCancelled, false, "A scheduled reminder will not be made; attributes.reason says why."},
 
 	{ReplayRequested, false, "An operator sent a dead letter back to its stage; later events report the outcome."},
 }

@@ -19,14 +19,18 @@ type Stream struct {
 	Name     string
 	Subjects []string
 	MaxAge   time.Duration
-	Batches  bool   // it accepts atomic batches, with one sync to the disk for all messages of a batch
-	Purpose  string // for operators
+	Batches  bool // it accepts atomic batches, with one sync to the disk for all messages of a batch
+	// Schedules is true if the stream may hold messages that the server publishes at a later time. It then keeps one message for each subject,
+	// so that a new schedule replaces the earlier one.
+	Schedules bool
+	Purpose   string // for operators
 }
 
 // Names of the streams.
 const (
 	Signing    = "SIGNING"
 	Notify     = "NOTIFY"
+	Remind     = "REMIND"
 	Quarantine = "QUARANTINE"
 	DLQ        = "DLQ"
 	Replay     = "REPLAY"
@@ -42,6 +46,7 @@ const DuplicateWindow = 2 * time.Minute
 var Streams = []Stream{
 	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Batches: true, Purpose: "the one log of everything that happened to a document"},
 	{Name: Notify, Subjects: []string{Notifications}, MaxAge: 14 * day, Purpose: "messages to signers on their way from stage to stage"},
+	{Name: Remind, Subjects: []string{Reminders}, MaxAge: LogReaches + day, Schedules: true, Purpose: "scheduled reminders, one a person, and reminders that are due"},
 	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Purpose: "authentic callbacks that cannot be read, byte for byte"},
 	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Purpose: "inputs on which a stage gave up, byte for byte, with the reason"},
 	// As long as DLQ: a second replay of the same dead letter is detected because its subject is taken.
@@ -141,6 +146,7 @@ const (
 	RateShortener = "shortener" // of Bitly or Rebrandly
 	RateLink      = "link"      // of links opened from one address
 	RateVonage    = "vonage"    // of an account at Vonage
+	RateReminders = "reminders" // of a source's reminders
 )
 
 // Producers of the flow.
@@ -177,6 +183,7 @@ func ClaimsOf(service string) string {
 // of its replays.
 type Stage struct {
 	Name      string
+	Service   string   // that runs it; empty for the service of the same name
 	Stream    string   // that it reads
 	Consumes  []string // filter subjects in that stream
 	Publishes []string // the subjects on which it publishes
@@ -189,6 +196,9 @@ type Stage struct {
 	// Ordered is true if the outputs must have the stream's order. One replica works and the others are standbys. All together have at most
 	// Workers inputs in flight.
 	Ordered bool
+	// FromNow is true if the stage begins with new messages when its consumer is created in a stream that is not empty, and it has no floor: the
+	// messages from before an upgrade do not concern it.
+	FromNow bool
 	// Optional is true if the stage runs only when the settings enable it. Its consumer always exists, so that the stage gets the whole log
 	// when it is enabled later, and KEDA finds the consumer. Until then the consumer only has a lag.
 	Optional bool
@@ -202,6 +212,8 @@ const (
 	SMSSender   = "sms-sender"
 	EmailSender = "email-sender"
 	KafkaBridge = "kafka-bridge"
+	Reminder    = "reminder"
+	ReminderDue = "reminder-due"
 )
 
 // outcomes are the senders' events.
@@ -246,7 +258,23 @@ var Stages = []Stage{
 		Purpose: "copies the log to a Kafka topic, each document in order", Workers: 2048, Timeout: 30 * time.Second, Policy: retryForADay,
 		Ordered: true, Optional: true,
 	},
+	{
+		Name: Reminder, Stream: Signing, Consumes: filters(event.TypesOfReminders()),
+		Publishes: []string{Reminders, event.EntityFilter(event.EntityReminder)},
+		Uses:      Uses{Streams: []string{Signing, Remind}}, // a document's past, and the person's schedule
+		Purpose:   "schedules reminders to people who have not signed", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
+		FromNow: true,
+	},
+	{
+		Name: ReminderDue, Service: Reminder, Stream: Remind, Consumes: []string{DueReminders},
+		Publishes: []string{Reminders, event.EntityFilter(event.EntityReminder)},
+		Uses:      Uses{Streams: []string{Signing}, Rates: []string{RateReminders}},
+		Purpose:   "makes the reminders that are due", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
+	},
 }
+
+// Program returns the name of the service that runs the stage.
+func (s Stage) Program() string { return cmp.Or(s.Service, s.Name) }
 
 // filters returns the subject filters of some event types.
 func filters(types []string) []string {
@@ -257,7 +285,7 @@ func filters(types []string) []string {
 	return all
 }
 
-// PurposeOf returns the task of a service of the flow, in one line for operators; empty for a service outside the flow.
+// PurposeOf returns the task of a service of the flow, that of its first stage, in one line for operators; empty for a service outside the flow.
 func PurposeOf(service string) string {
 	for _, p := range Producers {
 		if p.Name == service {
@@ -265,7 +293,7 @@ func PurposeOf(service string) string {
 		}
 	}
 	for _, s := range Stages {
-		if s.Name == service {
+		if s.Program() == service {
 			return s.Purpose
 		}
 	}

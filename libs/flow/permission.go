@@ -19,7 +19,12 @@ func Users() []User {
 		users = append(users, user(d.Name, d.Publishes, d.Uses, nil))
 	}
 	for _, s := range Stages {
-		users = append(users, user(s.Name, append(slices.Clone(s.Publishes), s.DeadSubject()), s.Uses, s.works()))
+		u := user(s.Program(), append(slices.Clone(s.Publishes), s.DeadSubject()), s.Uses, s.works())
+		if i := slices.IndexFunc(users, func(other User) bool { return other.Name == u.Name }); i >= 0 { // a service with several stages
+			users[i].Publish = union(users[i].Publish, u.Publish)
+			continue
+		}
+		users = append(users, u)
 	}
 	return users
 }
@@ -35,13 +40,18 @@ func user(name string, publishes []string, uses Uses, works []string) User {
 	for _, b := range uses.Buckets {
 		may = append(may, "$KV."+b.Bucket+"."+b.Keys, direct+"KV_"+b.Bucket+".$KV."+b.Bucket+".>", streamInfo+"KV_"+b.Bucket)
 	}
+	return User{Name: name, Publish: union(may, allServices)}
+}
+
+// union returns the texts of both lists, each once.
+func union(first, second []string) []string {
 	var each []string
-	for _, subject := range append(may, allServices...) {
-		if !slices.Contains(each, subject) {
-			each = append(each, subject)
+	for _, text := range slices.Concat(first, second) {
+		if !slices.Contains(each, text) {
+			each = append(each, text)
 		}
 	}
-	return User{Name: name, Publish: each}
+	return each
 }
 
 // These two requests to JetStream get several messages as their response.

@@ -175,7 +175,7 @@ func (p Provisioner) consumer(ctx context.Context, s Stage, stream jetstream.Str
 }
 
 func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
+	c := jetstream.StreamConfig{
 		Name:        s.Name,
 		Description: s.Purpose,
 		Subjects:    s.Subjects,
@@ -189,6 +189,11 @@ func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
 
 		AllowAtomicPublish: s.Batches,
 	}
+	if s.Schedules {
+		// The server sets AllowRollup for schedules. Only the service that owns the stream may write into it.
+		c.MaxMsgsPerSubject, c.AllowMsgSchedules, c.AllowMsgTTL, c.AllowRollup = 1, true, true, true
+	}
+	return c
 }
 
 // marked is the time for which the broker keeps the mark of an expired entry. No code reads the mark.

@@ -58,13 +58,17 @@ func RedisUsers() []RedisUser {
 			}
 		}
 		u.Keys = append(u.Keys, redisProbe)
+		if i := slices.IndexFunc(users, func(other RedisUser) bool { return other.Name == service }); i >= 0 { // a service with several stages
+			users[i].Keys, users[i].Commands = union(users[i].Keys, u.Keys), union(users[i].Commands, u.Commands)
+			return
+		}
 		users = append(users, u)
 	}
 	for _, d := range Producers {
 		add(d.Name, d.Uses)
 	}
 	for _, s := range Stages {
-		add(s.Name, s.Uses)
+		add(s.Program(), s.Uses)
 	}
 	return append(users, operator)
 }

@@ -85,7 +85,8 @@ func (e *StartError) Error() string {
 
 // start returns where a missing consumer of the stage starts. A stream in which no message waits for it is read from its beginning. In any
 // other stream the consumer resumes after the stage's floor. Without a floor the operator must decide: if a log of 90 days is read from its
-// beginning, people get messages about old events again. An optional stage without a floor never worked, and needs all messages.
+// beginning, people get messages about old events again. An optional stage without a floor never worked, and needs all messages. A stage that an
+// upgrade brings begins with new ones.
 func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream, subjects []string) (Start, *Undecided, error) {
 	if chosen, ok := p.Starts[s.Name]; ok {
 		return chosen, nil, nil
@@ -104,6 +105,8 @@ func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream
 	switch {
 	case revision == 0 && s.Optional:
 		return Start{All: true}, nil, nil
+	case revision == 0 && s.FromNow && name == s.Stream:
+		return Start{New: true}, nil, nil
 	case revision == 0:
 		return Start{}, undecided, nil
 	}

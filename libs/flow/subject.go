@@ -13,6 +13,8 @@ const (
 	quarantinePrefix = "quarantine.v1."
 	deadPrefix       = "dlq.v1."
 	replayPrefix     = "replay.v1."
+	remindPrefix     = "remind.v1."
+	duePrefix        = remindPrefix + "due."
 )
 
 // Filters of all subjects of a stream or a stage.
@@ -23,6 +25,9 @@ const (
 	Quarantined   = quarantinePrefix + ">"
 	DeadLetters   = deadPrefix + ">"
 	Replays       = replayPrefix + ">"
+	Reminders     = remindPrefix + ">"
+	// DueReminders has one token more than the subject of a schedule, so that a source may have the name "due".
+	DueReminders = duePrefix + "*.*.*.*"
 )
 
 // LinkSubject returns the subject of a notification that waits for its short link: notify.v1.link.<source>.<provider>.<document>.
@@ -58,6 +63,30 @@ func ParseNotification(subject string) (Address, bool) {
 		return Address{}, false
 	}
 	return Address{Channel: t[0], Source: t[1], Provider: t[2], Document: t[3]}, true
+}
+
+// ReminderSubject returns the subject of a person's scheduled reminder: remind.v1.<source>.<provider>.<document>.<recipient>. A person has at most
+// one on a document.
+func ReminderSubject(source, provider, documentID, recipientID string) string {
+	return remindPrefix + reminderTail(source, provider, documentID, recipientID)
+}
+
+// DueSubject returns the subject on which the server publishes a person's reminder when it is due.
+func DueSubject(source, provider, documentID, recipientID string) string {
+	return duePrefix + reminderTail(source, provider, documentID, recipientID)
+}
+
+// RemindersOf returns the filter of the scheduled reminders of a document; "*" means any source or provider, and an empty id any document.
+func RemindersOf(source, provider, documentID string) string {
+	document := "*"
+	if documentID != "" {
+		document = event.DocumentToken(documentID)
+	}
+	return remindPrefix + source + "." + provider + "." + document + ".*"
+}
+
+func reminderTail(source, provider, documentID, recipientID string) string {
+	return source + "." + provider + "." + event.DocumentToken(documentID) + "." + event.DocumentToken(recipientID)
 }
 
 // QuarantineSubject returns the subject of an authentic callback that cannot be read: quarantine.v1.<source>.<provider>.<reason>.

@@ -141,6 +141,11 @@ func (m *Maker) on(about *notifyv1.Notification, key string, destinations []dest
 	}
 }
 
+// Withhold makes no message to a person, and reports the reason.
+func (m *Maker) Withhold(about *notifyv1.Notification, recipientID, reason string) {
+	m.suppress(m.message(about, recipientID, destination{person: &notifyv1.Person{RecipientId: recipientID}}), reason)
+}
+
 func (m *Maker) suppress(n *notifyv1.Notification, reason string) {
 	m.Suppressed = append(m.Suppressed, Suppressed{n, reason})
 }

@@ -21,6 +21,9 @@ const (
 	LinkInvalid      = "link-invalid"      // the provider's address is not an http or https address
 	NoSigners        = "no-signers"        // the provider's API lists no signers on the document
 	NoSenderAddress  = "no-sender-address" // neither the settings nor the provider's API have a sender's address
+	NotListed        = "not-listed"        // the provider's API does not list the person who should be reminded
+	NotTheirTurn     = "not-their-turn"    // another person must sign before the person who should be reminded
+	ProviderReminds  = "provider-reminds"  // the provider itself reminds the person
 
 	OptedOut = string(pack.OptedOut) // the provider reports that the person opted out of the channel
 	Landline = string(pack.Landline) // the provider, or a note beside the number, reports that it cannot receive text messages

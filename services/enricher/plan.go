@@ -43,6 +43,8 @@ func (p *planner) plan(about *notifyv1.Notification) {
 		p.invite(about)
 	case notifyv1.Kind_KIND_PROGRESS:
 		p.progress(about)
+	case notifyv1.Kind_KIND_REMINDER:
+		p.remind(about)
 	case notifyv1.Kind_KIND_COMPLETED:
 		for _, who := range p.signers.people {
 			p.Notify(about, who)
@@ -69,6 +71,28 @@ func (p *planner) invite(about *notifyv1.Notification) {
 		default:
 			p.Notify(about, who)
 		}
+	}
+}
+
+// remind plans a reminder to the person of reminder.due, who may have signed at the provider meanwhile, or may wait for another signer.
+func (p *planner) remind(about *notifyv1.Notification) {
+	id := p.Happened.GetRecipient().GetId()
+	i := recipient.Only(p.signers.people, func(listed recipient.Person) bool { return listed.ID != "" && listed.ID == id })
+	if i < 0 {
+		p.Withhold(about, id, recipient.NotListed)
+		return
+	}
+	switch who := p.signers.people[i]; {
+	case who.Signed:
+		p.Withhold(about, id, event.OverSigned)
+	case who.Declined:
+		p.Withhold(about, id, event.OverDeclined)
+	case !p.signers.turn(who):
+		p.Withhold(about, id, recipient.NotTheirTurn)
+	case who.RemindedByProvider && !p.Source.Reminders.ProviderToo:
+		p.Withhold(about, id, recipient.ProviderReminds)
+	default:
+		p.Notify(about, who)
 	}
 }
 

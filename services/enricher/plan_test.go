@@ -526,6 +526,44 @@ func TestAMessageHasTheDataForItsTemplates(t *testing.T) {
 	}
 }
 
+// A reminder reaches its person alone, and only while the provider waits for that person's signature.
+func TestRemindersReachWhoMaySignNow(t *testing.T) {
+	t.Parallel()
+	reminded := with(bob, func(r *pack.Recipient) { r.RemindedByProvider = true })
+	for name, row := range map[string]struct {
+		people []pack.Recipient
+		source config.Source
+		want   string // the reason against it
+	}{
+		"waits":                            {[]pack.Recipient{ann, bob}, us, ""},
+		"after another signature":          {[]pack.Recipient{with(ann, signed, place(1)), with(bob, place(2))}, us, ""},
+		"signed":                           {[]pack.Recipient{ann, with(bob, signed)}, us, event.OverSigned},
+		"declined":                         {[]pack.Recipient{ann, with(bob, func(r *pack.Recipient) { r.Declined = true })}, us, event.OverDeclined},
+		"another signs first":              {[]pack.Recipient{with(ann, place(1)), with(bob, place(2))}, us, recipient.NotTheirTurn},
+		"removed from the document":        {[]pack.Recipient{ann}, us, recipient.NotListed},
+		"the provider reminds":             {[]pack.Recipient{ann, reminded}, us, recipient.ProviderReminds},
+		"both remind, by the settings":     {[]pack.Recipient{ann, reminded}, config.Source{Region: "US", Reminders: config.Reminders{ProviderToo: true}}, ""},
+		"the provider sent the invitation": {[]pack.Recipient{ann, with(bob, func(r *pack.Recipient) { r.Invite = false })}, us, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := plan(row.source, happened(event.ReminderDue, by("bob")), &pack.Document{Recipients: row.people}, history{})
+			for _, n := range p.Made {
+				if n.GetKind() != notifyv1.Kind_KIND_REMINDER || n.GetTo().GetRecipientId() != "bob" || n.GetLink() == nil {
+					t.Errorf("message %v, want reminders to bob with a link", n)
+				}
+			}
+			reason := ""
+			if len(p.Suppressed) > 0 {
+				reason = p.Suppressed[0].Reason
+			}
+			if reason != row.want || (len(p.Made) > 0) != (row.want == "") || len(p.Suppressed)+len(p.Waiting) > 1 {
+				t.Errorf("%d messages, not made because of %q, want %q", len(p.Made), reason, row.want)
+			}
+		})
+	}
+}
+
 // A kind that the planner does not know would be dropped without a trace.
 func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
 	t.Parallel()
@@ -538,7 +576,7 @@ func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
 	for _, kind := range event.Kinds {
 		for _, eventType := range kind.After {
 			actor := "ann"
-			if eventType == event.RecipientUndeliverable || eventType == event.RecipientDeclined {
+			if slices.Contains([]string{event.RecipientUndeliverable, event.RecipientDeclined, event.ReminderDue}, eventType) {
 				actor = "bob"
 			}
 			past := history{signatures: []*signingv1.SigningEvent{

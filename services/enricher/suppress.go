@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -17,8 +18,8 @@ import (
 
 // The enricher's own reasons why a person does not get a message. Package recipient has the others, and docs/subscribe.md lists all.
 const (
-	documentOver = "document-ended" // the document ended before the message was made
-	unconfirmed  = "unconfirmed"    // the callback is not authenticated, and the provider's API does not confirm it
+	documentOver = event.OverDocument // the document ended before the message was made
+	unconfirmed  = "unconfirmed"      // the callback is not authenticated, and the provider's API does not confirm it
 )
 
 // suppress ends an event whose planned messages must not be sent. The log gets an event with the reason for each message. The input is

@@ -48,6 +48,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	source := func(provider, sender, region string, settings ...string) config.Source {
 		s := providers.NewSource(provider, DemoSource, settings...)
 		s.SenderName, s.Locale, s.Region = sender, "en", region
+		s.Reminders = config.DefaultReminders()
 		s.Notify.Sender.Email = "sender@signrelay.example" // the address at which the documents' sender gets news, such as a decline
 		return s
 	}

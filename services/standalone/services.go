@@ -6,6 +6,7 @@ import (
 	"github.com/signrelay/signrelay/services/enricher"
 	"github.com/signrelay/signrelay/services/ingest"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
+	"github.com/signrelay/signrelay/services/reminder"
 	"github.com/signrelay/signrelay/services/sandbox"
 	"github.com/signrelay/signrelay/services/shortener"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
@@ -20,4 +21,5 @@ var Services = []service.Service{
 	emailsender.Service,
 	kafkabridge.Service,
 	sandbox.Service,
+	reminder.Service,
 }

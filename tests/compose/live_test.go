@@ -165,7 +165,9 @@ func ours() (names []string) {
 		names = append(names, d.Name)
 	}
 	for _, s := range flow.Stages {
-		names = append(names, s.Name)
+		if !slices.Contains(names, s.Program()) {
+			names = append(names, s.Program())
+		}
 	}
 	return names
 }

@@ -350,7 +350,10 @@ func TestDockerfileBuildsEveryProgram(t *testing.T) {
 	for _, found := range regexp.MustCompile(`(?m)^FROM image AS (\S+)$`).FindAllSubmatch(text, -1) {
 		stages = append(stages, string(found[1]))
 	}
-	if diff := cmp.Diff(append(ours(), "sandbox", "signrelay"), stages); diff != "" {
+	want := append(ours(), "sandbox", "signrelay")
+	slices.Sort(want)
+	if slices.Sort(stages); !slices.Equal(want, stages) {
+		diff := cmp.Diff(want, stages)
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	version := regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:(\d+\.\d+)`).FindSubmatch(text)

@@ -50,6 +50,7 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 	openLinks(t, h)
 	suppress(t, h)
 	replay(t, h)
+	remind(t, h)
 
 	asyncapi := read(t, "asyncapi.yaml")
 	documented := documentedTypes(t, asyncapi)
@@ -195,6 +196,19 @@ func replay(t *testing.T, h *testenv.Env) {
 	h.Publish(t, m, nil)
 	h.Until(t, "there is a dead letter", func() bool { return h.Count(t, flow.DLQ, "dlq.v1.sms-sender") > 0 })
 	if output, err := h.Command(t, "dlq", "replay", "--all", "--yes"); err != nil {
+		t.Errorf("%v: %s", err, output)
+	}
+}
+
+// remind makes a reminder due that the stories scheduled for a later day.
+func remind(t *testing.T, h *testenv.Env) {
+	t.Helper()
+	document := h.Play(t, "clickwrap", "resend")[0] // nobody signs it
+	h.Until(t, "a reminder is scheduled", func() bool {
+		list, err := h.Command(t, "reminders", "list", "--json", document)
+		return err == nil && list != ""
+	})
+	if output, err := h.Command(t, "reminders", "now", "--yes", document); err != nil {
 		t.Errorf("%v: %s", err, output)
 	}
 }

@@ -74,7 +74,7 @@ var broken = []struct {
 	{"stages are scaled as in the flow", "files/flow.yaml", "ordered: true", "ordered: false"},
 	{"stages are scaled as in the flow", "files/flow.yaml", "workers: 8 ", "workers: 9 "},
 	{"stages are scaled as in the flow", "templates/scaling.yaml", "authenticationRef: {name: {{ $fullname }}-keda}", "useCachedMetrics: true"},
-	{"stages are scaled as in the flow", "templates/scaling.yaml", "consumer: {{ $row.stage.consumer }}", "consumer: worker"},
+	{"stages are scaled as in the flow", "templates/scaling.yaml", "consumer: {{ $stage.consumer }}", "consumer: worker"},
 
 	{"programs accept their settings", "files/services.yaml", "setting: SIGNRELAY_LINKS_ADDR", "setting: SIGNRELAY_SHORTENER_ADDR"},
 	{"programs accept their settings", "files/services.yaml", "reads: [sources, api, shortener, drain_delay, nats, redis, master_key, log]", "reads: [sources, api, shortener, nats, log]"},

@@ -39,13 +39,16 @@ func unknownServices(m manifests) []string {
 	return r.wrong
 }
 
-// unscaledStages finds stages that KEDA does not scale by both of their consumers, and ordered stages that it scales.
+// unscaledStages finds services that KEDA does not scale by both consumers of each of their stages, and ordered stages that it scales.
 func unscaledStages(m manifests) []string {
 	var r report
 	on, _ := part(m.values, "keda")["enabled"].(bool)
 	perWorker := number(part(m.values, "keda")["waitingPerWorker"])
 	known := map[string]bool{}
 	for _, s := range flow.Stages {
+		if s.Program() != s.Name {
+			continue // it is scaled with its service's first stage
+		}
 		d := services(m)[s.Name]
 		if d == nil {
 			continue // another check reports missing services
@@ -70,8 +73,13 @@ func unscaledStages(m manifests) []string {
 				r.unless(given && got == is && is != "" || !given && authenticates(m, trigger, parameter), "%s: %s is %q", s.Name, parameter, got)
 			}
 		}
-		lag := strconv.Itoa(s.Workers * perWorker)
-		want := [][3]string{{s.Stream, s.Name, lag}, {flow.Replay, s.Name, lag}}
+		var want [][3]string
+		for _, own := range flow.Stages {
+			if own.Program() == s.Name {
+				lag := strconv.Itoa(own.Workers * perWorker)
+				want = append(want, [3]string{own.Stream, own.Name, lag}, [3]string{flow.Replay, own.Name, lag})
+			}
+		}
 		r.unless(slices.Equal(triggers, want), "%s is scaled by %v, not %v", s.Name, triggers, want)
 	}
 	for _, o := range of[*keda.ScaledObject](m) {
@@ -146,6 +154,7 @@ func TestChartMatchesTheFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	type row struct {
+		Service  string   `json:"service"`
 		Consumer string   `json:"consumer"`
 		Streams  []string `json:"streams"`
 		Workers  int      `json:"workers"`
@@ -156,8 +165,8 @@ func TestChartMatchesTheFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range flow.Stages {
-		got, want := rows[s.Name], row{s.Name, []string{s.Stream, flow.Replay}, s.Workers, s.Ordered}
-		if got.Consumer != want.Consumer || !slices.Equal(got.Streams, want.Streams) || got.Workers != want.Workers || got.Ordered != want.Ordered {
+		got, want := rows[s.Name], row{s.Program(), s.Name, []string{s.Stream, flow.Replay}, s.Workers, s.Ordered}
+		if got.Service != want.Service || got.Consumer != want.Consumer || !slices.Equal(got.Streams, want.Streams) || got.Workers != want.Workers || got.Ordered != want.Ordered {
 			t.Errorf("%s is %+v, and in libs/flow %+v: run make generate", s.Name, got, want)
 		}
 	}

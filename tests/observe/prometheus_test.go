@@ -55,7 +55,11 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		for _, provider := range []string{"clickwrap", "pleasesign", "esign-v1"} {
 			h.Play(t, provider, "two-signers")
 		}
+		unsigned := h.Play(t, "clickwrap", "resend")[0]
 		h.WaitIdle(t)
+		if output, err := h.Command(t, "reminders", "now", "--yes", unsigned); err != nil {
+			t.Errorf("%v: %s", err, output)
+		}
 		if link := regexp.MustCompile(`http://\S+/l/\S+`).FindString(texts(h.Messages(t))); link == "" {
 			t.Error("no message has a link")
 		} else {

@@ -221,7 +221,7 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 	for _, u := range flow.Users() {
 		described := map[string]bool{"KV_" + flow.State: true}
 		read := map[string]bool{}
-		works := map[string]bool{}
+		works := map[string]bool{} // "<stream> <consumer>"
 		uses := func(uses flow.Uses) {
 			for _, s := range uses.Streams {
 				described[s], read[s] = true, true
@@ -237,10 +237,10 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 			}
 		}
 		for _, s := range flow.Stages {
-			if s.Name == u.Name {
+			if s.Program() == u.Name {
 				uses(s.Uses)
 				described[s.Stream], described[flow.Replay] = true, true
-				works[s.Stream], works[flow.Replay] = true, true
+				works[s.Stream+" "+s.Name], works[flow.Replay+" "+s.Name] = true, true
 				unpins = s.Ordered
 			}
 		}
@@ -261,7 +261,7 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 			}
 			for _, consumer := range consumers {
 				for _, verb := range consumerVerbs {
-					own := consumer == u.Name && works[stream]
+					own := works[stream+" "+consumer]
 					check(fmt.Sprintf(verb, stream, consumer), own && (verb == server.JSApiConsumerInfoT || verb == server.JSApiRequestNextT ||
 						verb == server.JSApiConsumerUnpinT && unpins && stream == flow.Signing))
 				}

@@ -26,6 +26,7 @@ func stages() string {
 	b.WriteString("# Made by \"make generate\" from libs/flow: change it there.\n")
 	for _, s := range flow.Stages {
 		fmt.Fprintf(&b, "%s:\n", s.Name)
+		fmt.Fprintf(&b, "  service: %s # that runs it\n", s.Program())
 		fmt.Fprintf(&b, "  consumer: %s # on each of the streams\n", s.Name)
 		fmt.Fprintf(&b, "  streams: [%s, %s]\n", s.Stream, flow.Replay)
 		fmt.Fprintf(&b, "  workers: %d # in one replica\n", s.Workers)

@@ -74,6 +74,8 @@ type Recipient struct {
 	Declined bool // as far as the API returns it
 	// Invite is true if Signrelay sends this person the link, and false if the provider sends it.
 	Invite bool
+	// RemindedByProvider is true if the provider itself reminds this person.
+	RemindedByProvider bool
 	// SigningURL and DownloadURL are permanent addresses, and secrets. They are empty if the provider has only addresses that expire; then
 	// call Open at the click.
 	SigningURL, DownloadURL string

@@ -27,6 +27,7 @@ type person struct {
 	Mobile    rest.Text   `json:"mobile"`
 	Status    rest.Text   `json:"status"`
 	Silent    rest.Yes    `json:"silent"`
+	Reminder  rest.Number `json:"reminder_date"` // of the next reminder by e-mail; 0 for none
 	Routing   rest.Number `json:"routing"`
 }
 
@@ -59,6 +60,8 @@ func (d *document) document(id string) *pack.Document {
 			Email: string(r.Email), Mobile: international(string(r.Mobile)),
 			Order: int(r.Routing), Signed: r.Status == complete, Declined: r.Status == void && d.declined(),
 			Invite: bool(r.Silent), // PleaseSign itself sends the other invitations
+			// Its reminders are a setting of the account, which the API does not return: they begin days after the invitation.
+			RemindedByProvider: !bool(r.Silent) || r.Reminder != 0,
 		}
 		person.Wants = person.Reachable()
 		out.Recipients = append(out.Recipients, person)

@@ -18,7 +18,7 @@ import (
 )
 
 // oldestNATS is the first version of the NATS server with scheduled messages.
-const oldestNATS = "2.12"
+const oldestNATS = "2.14"
 
 // nats runs all checks of NATS, over one connection.
 func (e *examination) nats(ctx context.Context) []Finding {

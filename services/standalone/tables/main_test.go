@@ -52,30 +52,30 @@ func text(t *testing.T, root, name string) string {
 func TestANewServiceIsInEveryTable(t *testing.T) {
 	t.Parallel()
 	root := copied(t)
-	reminder := service.Service{
-		Name: "reminder", Summary: "reminds signers", Calls: []service.Party{service.NATS, service.Redis}, Reads: []string{"sources", "nats", "redis", "log"},
+	notary := service.Service{
+		Name: "notary", Summary: "reminds signers", Calls: []service.Party{service.NATS, service.Redis}, Reads: []string{"sources", "nats", "redis", "log"},
 		Listeners: []service.Listener{{Name: "http", Key: "links.addr", Port: 8099, Path: "/r"}}, Secrets: []string{"sms.vonage.api_key"}, MemoryMiB: 100,
 	}
-	if err := write(root, append(append([]service.Service(nil), standalone.Services...), reminder)); err != nil {
+	if err := write(root, append(append([]service.Service(nil), standalone.Services...), notary)); err != nil {
 		t.Fatal(err)
 	}
 	port := 9181 + len(standalone.Services)
 	for name, wants := range map[string][]string{
 		"deployments/helm/signrelay/files/services.yaml": {
-			"reminder:\n  listeners:\n    - {name: http, port: 8099, setting: SIGNRELAY_LINKS_ADDR, path: /r}\n  reads: [sources, nats, redis, log]\n  calls: [nats, redis]\n",
+			"notary:\n  listeners:\n    - {name: http, port: 8099, setting: SIGNRELAY_LINKS_ADDR, path: /r}\n  reads: [sources, nats, redis, log]\n  calls: [nats, redis]\n",
 		},
-		"deployments/helm/signrelay/values.schema.json": {`"reminder": {"$ref": "#/definitions/public"}`},
-		"deployments/prometheus/prometheus.yml":         {", reminder]"},
+		"deployments/helm/signrelay/values.schema.json": {`"notary": {"$ref": "#/definitions/public"}`},
+		"deployments/prometheus/prometheus.yml":         {", notary]"},
 		"docker-compose.yml": {
 			"      NATS_REMINDER_PASSWORD: ${NATS_REMINDER_PASSWORD:-not-a-secret}\n",
-			"      REDIS_REMINDER_PASSWORD: ${REDIS_REMINDER_PASSWORD:-${REDIS_PASSWORD:-not-a-secret}}\n", ",reminder\n",
+			"      REDIS_REMINDER_PASSWORD: ${REDIS_REMINDER_PASSWORD:-${REDIS_PASSWORD:-not-a-secret}}\n", ",notary\n",
 		},
 		"deployments/compose/cluster.yml": {"  NATS_REMINDER_PASSWORD: ${NATS_REMINDER_PASSWORD:-not-a-secret}\n"},
-		"docs/operate.md":                 {fmt.Sprintf("| `signrelay-reminder` | `reminder` | %d | 127.0.0.1:8083 |\n", port)},
-		"Dockerfile":                      {"FROM image AS reminder\nEXPOSE 8099\n"},
+		"docs/operate.md":                 {fmt.Sprintf("| `signrelay-notary` | `notary` | %d | 127.0.0.1:8083 |\n", port)},
+		"Dockerfile":                      {"FROM image AS notary\nEXPOSE 8099\n"},
 		".env.example":                    {"\nNATS_REMINDER_PASSWORD=not-a-secret\n", "\nREDIS_REMINDER_PASSWORD=not-a-secret\n"},
-		"deployments/systemd/signrelay-reminder.service": {
-			"Description=Signrelay reminder: reminds signers\n", fmt.Sprintf("SIGNRELAY_ADMIN_ADDR=127.0.0.1:%d\n", port), "SIGNRELAY_NATS_USER=reminder\n",
+		"deployments/systemd/signrelay-notary.service": {
+			"Description=Signrelay notary: reminds signers\n", fmt.Sprintf("SIGNRELAY_ADMIN_ADDR=127.0.0.1:%d\n", port), "SIGNRELAY_NATS_USER=notary\n",
 			"SIGNRELAY_REDIS_PASSWORD_FILE=%d/redis.password\n", "SIGNRELAY_SMS_VONAGE_API_KEY_FILE=%d/sms.vonage.api_key\n",
 			"MemoryMax=100M\nEnvironment=GOMEMLIMIT=90MiB\n", "PartOf=signrelay.target\n",
 		},

@@ -1,4 +1,4 @@
-{{/* The services that run, as YAML by name: each with its row of files/services.yaml, its values, and its stage of the flow. */}}
+{{/* The services that run, as YAML by name: each with its row of files/services.yaml, its values, and its stages of the flow. */}}
 {{- define "signrelay.services" -}}
 {{- $rows := .Files.Get "files/services.yaml" | fromYaml -}}
 {{- $stages := .Files.Get "files/flow.yaml" | fromYaml -}}
@@ -6,7 +6,11 @@
 {{- range $name, $values := .Values.services -}}
 {{- $idle := and (eq $name "kafka-bridge") (not (dig "kafka" "brokers" list $.Values.config)) -}}
 {{- if and $values.enabled (not $idle) -}}
-{{- $stage := dict "stage" (get $stages $name) -}}
+{{- $own := list -}}
+{{- range $stages -}}
+{{- if eq .service $name -}}{{- $own = append $own . -}}{{- end -}}
+{{- end -}}
+{{- $stage := dict "stages" $own "ordered" (dig "ordered" false (first $own | default dict)) -}}
 {{- $_ := set $run $name (merge $stage (include "signrelay.own" (dict "root" $ "values" $values) | fromYaml) $values (get $rows $name)) -}}
 {{- end -}}
 {{- end -}}
@@ -77,7 +81,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end -}}
 {{/* The HPA or KEDA sets the number of pods. An ordered stage is not scaled: one replica works at a time. */}}
 {{- define "signrelay.scaled" -}}
-{{- if or (and .root.Values.hpa.enabled (eq .name "ingest")) (and .root.Values.keda.enabled .row.stage (not .row.stage.ordered)) -}}
+{{- if or (and .root.Values.hpa.enabled (eq .name "ingest")) (and .root.Values.keda.enabled .row.stages (not .row.ordered)) -}}
 yes
 {{- end -}}
 {{- end -}}

@@ -54,5 +54,12 @@ func detail(e *signingv1.SigningEvent) string {
 			text += " possible-duplicate"
 		}
 	}
+	if event.Entity(e.GetType()) == event.EntityReminder {
+		for _, key := range []string{"number", "due", "reason"} {
+			if value := e.GetAttributes()[key]; value != "" {
+				text += " " + key + "=" + value
+			}
+		}
+	}
 	return text
 }

@@ -1,0 +1,30 @@
+package event
+
+import "slices"
+
+// The events with which reminders to a person begin and end.
+var (
+	// remindersBegin: the person got the document from the provider, or a message of Signrelay.
+	remindersBegin = []string{RecipientSent, NotificationSent}
+	// remindersEnd: the person, or the document, does not wait for a signature any more.
+	remindersEnd = []string{
+		DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined,
+	}
+)
+
+// TypesOfReminders returns the types of the events with which reminders to a person begin or end, in the order of Types.
+func TypesOfReminders() []string {
+	var names []string
+	for _, t := range Types {
+		if BeginsReminders(t.Name) || EndsReminders(t.Name) {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// BeginsReminders reports whether reminders to a person may begin with an event of that type.
+func BeginsReminders(eventType string) bool { return slices.Contains(remindersBegin, eventType) }
+
+// EndsReminders reports whether reminders to a person, or to all people of a document, end with an event of that type.
+func EndsReminders(eventType string) bool { return slices.Contains(remindersEnd, eventType) }

@@ -1,0 +1,98 @@
+// Package reminder is the service that reminds people who have not signed. A person on a document has at most one scheduled reminder: a message
+// in the stream REMIND that the server itself publishes when it is due. When it is due, the service writes reminder.due into the log, and
+// schedules the person's next reminder. The enricher makes the messages that follow.
+package reminder
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// Service is the reminder as a separate program.
+var Service = service.Service{
+	Name:              flow.Reminder,
+	Run:               Run,
+	Calls:             []service.Party{service.NATS, service.Redis},
+	Reads:             []string{"sources", "nats", "redis", "log"},
+	WorksWithoutRedis: true, // each process then limits its own rate
+}
+
+// Run works until ctx ends.
+func Run(ctx context.Context, env service.Env) error {
+	return run(ctx, env, time.Now, flow.StageNamed(flow.Reminder), flow.StageNamed(flow.ReminderDue))
+}
+
+func run(ctx context.Context, env service.Env, now func() time.Time, schedule, due flow.Stage) error {
+	r := reminder{
+		sources: config.Pick(env.Live, sources).Now,
+		log:     event.Log{JS: env.JS, Stream: flow.Signing}, scheduled: event.Log{JS: env.JS, Stream: flow.Remind},
+		slots: env.Limits, now: now,
+	}
+	env.Up()
+	both, ctx := errgroup.WithContext(ctx)
+	for _, place := range []struct {
+		stage flow.Stage
+		do    stage.Func[*signingv1.SigningEvent]
+	}{{schedule, r.schedule}, {due, r.remind}} {
+		both.Go(func() error {
+			return stage.Runner[*signingv1.SigningEvent]{
+				Stage: place.stage, JS: env.JS, Decode: event.Decode, Do: place.do, Log: env.Log, Metrics: env.Metrics,
+			}.Run(ctx)
+		})
+	}
+	return both.Wait()
+}
+
+type reminder struct {
+	sources   func() map[sourceKey]config.Source // of the current settings
+	log       event.Log                          // SIGNING
+	scheduled event.Log                          // REMIND
+	slots     limit.Limiter
+	now       func() time.Time
+}
+
+type sourceKey struct{ name, provider string }
+
+func sources(c config.Config) map[sourceKey]config.Source {
+	all := make(map[sourceKey]config.Source, len(c.Sources))
+	for _, s := range c.Sources {
+		all[sourceKey{s.Name, s.Provider}] = s
+	}
+	return all
+}
+
+// settings returns the times of the reminders of e's source after an invitation; none if they are off.
+func (r reminder) settings(e *signingv1.SigningEvent) (due []time.Duration, all config.Reminders) {
+	src, ok := r.sources()[sourceKey{e.GetSource(), e.GetProvider()}]
+	if !ok || !src.Notify.WantsKind(event.KindName(notifyv1.Kind_KIND_REMINDER)) {
+		return nil, config.Reminders{}
+	}
+	return src.Reminders.Due(), src.Reminders
+}
+
+// slot takes one slot of the source's rate, or returns the delay until there is one. After an outage all late reminders are due at once.
+func (r reminder) slot(ctx context.Context, e *signingv1.SigningEvent, s config.Reminders) error {
+	rate := limit.Rate{Count: s.PerMinute, Per: time.Minute, Burst: max(s.PerMinute/10, 1)}
+	key := flow.RateReminders + "/" + e.GetProvider() + "/" + e.GetSource()
+	wait, taken, err := r.slots.Take(ctx, key, rate, 0)
+	switch {
+	case err != nil:
+		return err
+	case !taken:
+		return outcome.Later(max(wait, time.Second), "rate")
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,188 @@
+package reminder
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// schedule schedules a person's first reminder when the person gets a document, and cancels scheduled reminders when a person or a document
+// does not wait for a signature any more.
+func (r reminder) schedule(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
+	e := in.Data
+	switch {
+	case e.GetDocument().GetId() == "":
+		return nil, outcome.Skip("no-document")
+	case e.GetVerification() == signingv1.Verification_VERIFICATION_NONE:
+		return nil, outcome.Skip("unconfirmed") // a forged event must neither remind nor stop a reminder
+	case event.EndsReminders(e.GetType()):
+		return r.cancel(ctx, in)
+	default:
+		return r.begin(ctx, in)
+	}
+}
+
+func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
+	e := in.Data
+	due, _ := r.settings(e)
+	switch {
+	case len(due) == 0:
+		return nil, outcome.Skip("not-wanted")
+	case e.GetType() == event.NotificationSent && e.GetNotice().GetKind() != event.KindName(notifyv1.Kind_KIND_INVITATION):
+		return nil, outcome.Skip("no-invitation")
+	case e.GetRecipient().GetId() == "":
+		return nil, outcome.Skip("no-recipient-id")
+	}
+	who := event.SignerOf(e)
+	is, err := r.log.Standing(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	if is.Over != "" {
+		return nil, outcome.Skip(is.Over)
+	}
+	waiting, err := r.waiting(ctx, flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient))
+	if err != nil {
+		return nil, err
+	}
+	invited := event.Time(e)
+	for _, w := range waiting {
+		if w.signer == who && w.ours(is.Sending) {
+			return nil, outcome.Skip("scheduled")
+		}
+	}
+	next, ok := following(one{signer: who, sending: is.Sending, invited: invited}, due, r.now())
+	if !ok {
+		return nil, outcome.Skip("no-later-time")
+	}
+	return scheduled(ctx, in, next)
+}
+
+// following returns the reminder after o. If several are late, it is the latest of them, so that a person gets one reminder and not three at
+// once. It returns false after the last one.
+func following(o one, due []time.Duration, now time.Time) (one, bool) {
+	next := o
+	for i := o.number; i < len(due); i++ {
+		at := o.invited.Add(due[i])
+		if at.After(now) && next.number > o.number { // next is late
+			break
+		}
+		next.number, next.due = i+1, at
+		if at.After(now) {
+			break
+		}
+	}
+	return next, next.number > o.number
+}
+
+// scheduled returns the outputs that schedule a reminder.
+func scheduled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], next one) ([]stage.Out, error) {
+	message, err := next.schedule(ctx, event.DerivedID(in.ID, flow.Reminder, "schedule/"+next.id()))
+	if err != nil {
+		return nil, outcome.Permanent(err)
+	}
+	report, err := event.Message(ctx, next.scheduledEvent(in.Stored))
+	if err != nil {
+		return nil, outcome.Permanent(err)
+	}
+	return []stage.Out{message, report}, nil
+}
+
+// cancel ends the scheduled reminders of the person, or of all people of the document.
+func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
+	e := in.Data
+	who, reason := event.SignerOf(e), event.OverDocument
+	filter := flow.RemindersOf(who.Source, who.Provider, who.Document)
+	switch {
+	case e.GetType() == event.RecipientSigned && who.Recipient == "":
+		return nil, outcome.Skip("no-recipient-id") // the check when the reminder is due finds out
+	case e.GetType() == event.RecipientSigned:
+		reason = event.OverSigned
+		filter = flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient)
+	}
+	waiting, err := r.waiting(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	var outs []stage.Out
+	for _, w := range waiting {
+		o := w.one
+		if w.final || o.signer.Document != who.Document || reason == event.OverSigned && o.signer.Recipient != who.Recipient {
+			continue // it was reported, or two ids have one token
+		}
+		is, err := r.log.Standing(ctx, o.signer)
+		if err != nil {
+			return nil, err
+		}
+		if is.Over == "" || !w.ours(is.Sending) { // the document was sent again
+			continue
+		}
+		o.sending = is.Sending
+		ended, err := cancelled(ctx, in, o, is.Over)
+		if err != nil {
+			return nil, err
+		}
+		outs = append(outs, ended...)
+	}
+	if len(outs) == 0 {
+		return nil, outcome.Skip("nothing-scheduled")
+	}
+	return outs, nil
+}
+
+// cancelled returns the outputs that cancel a scheduled reminder.
+func cancelled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], o one, reason string) ([]stage.Out, error) {
+	end, err := o.end(ctx, event.DerivedID(in.ID, flow.Reminder, "end/"+o.id()))
+	if err != nil {
+		return nil, outcome.Permanent(err)
+	}
+	report, err := event.Message(ctx, o.cancelledEvent(in.Stored, reason))
+	if err != nil {
+		return nil, outcome.Permanent(err)
+	}
+	return []stage.Out{end, report}, nil
+}
+
+// waiting is a reminder in REMIND.
+type waiting struct {
+	one
+	id    string
+	final bool // an operator cancelled it
+}
+
+// ours reports whether the reminder belongs to a sending.
+func (w waiting) ours(sending string) bool {
+	o := w.one
+	o.sending = sending
+	return o.id() == w.id
+}
+
+// waiting returns the reminders in REMIND that match a filter, including those that ended within the last minute.
+func (r reminder) waiting(ctx context.Context, filter string) ([]waiting, error) {
+	var all []waiting
+	for m, err := range r.scheduled.Last(ctx, filter) {
+		if err != nil {
+			return nil, err
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			return nil, outcome.Permanent(fmt.Errorf("read a scheduled reminder: %w", err))
+		}
+		o, err := read(e, "")
+		if err != nil {
+			return nil, outcome.Permanent(err)
+		}
+		final := m.Header.Get(jetstream.ScheduleHeader) == "" && m.Header.Get(jetstream.MsgTTLHeader) == ""
+		all = append(all, waiting{o, e.GetId(), final})
+	}
+	return all, nil
+}

@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/testenv"
+)
+
+// A person who does not sign is reminded, with a link. The operator lists the schedule, makes a reminder due, and cancels the others.
+func TestAPersonWhoDoesNotSignIsReminded(t *testing.T) {
+	t.Parallel()
+	h := testenv.Standalone(t)
+	document := h.Play(t, "clickwrap", "resend")[0]
+
+	type reminder struct {
+		Document, Recipient string
+		Number              int
+		Due, Invited        time.Time
+	}
+	list := func(args ...string) []reminder {
+		out, err := h.Command(t, append([]string{"reminders", "list", "--json"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []reminder
+		for line := range strings.Lines(out) {
+			var r reminder
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			all = append(all, r)
+		}
+		return all
+	}
+	h.Until(t, "the people are invited", func() bool { return len(list(document)) > 0 })
+	h.WaitIdle(t)
+	first := list(document)
+	for _, r := range first {
+		if after := r.Due.Sub(r.Invited); r.Document != document || r.Number != 1 || after != 72*time.Hour {
+			t.Errorf("scheduled: %+v, %v after the invitation, want number 1 after 72h", r, after)
+		}
+	}
+	if all := list(); len(all) != len(first) {
+		t.Errorf("%d reminders in all, want %d", len(all), len(first))
+	}
+
+	invitations := len(h.Messages(t))
+	if out, err := h.Command(t, "reminders", "now", document); err == nil || !strings.Contains(out, "To make now") {
+		t.Errorf("without a terminal and --yes: %v, %s", err, out)
+	}
+	if out, err := h.Command(t, "reminders", "now", "--yes", "--recipient", first[0].Recipient, document); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var reminders []testenv.Message
+	h.Until(t, "the reminder arrives", func() bool {
+		reminders = slices.DeleteFunc(h.Messages(t), func(m testenv.Message) bool {
+			return !strings.Contains(m.Text, "is still waiting for your signature") || !strings.Contains(m.Text, "http")
+		})
+		return len(reminders) > 0
+	})
+	h.WaitIdle(t)
+	if all := h.Messages(t); len(all)-invitations != len(reminders) {
+		t.Errorf("%d messages after %d invitations, %d of them reminders", len(all), invitations, len(reminders))
+	}
+	i := slices.IndexFunc(list(document), func(r reminder) bool { return r.Recipient == first[0].Recipient })
+	if next := list(document); i < 0 || next[i].Number != 2 || next[i].Due.Sub(next[i].Invited) != 168*time.Hour {
+		t.Errorf("then scheduled: %+v, want number 2 after 168h", next)
+	}
+
+	if out, err := h.Command(t, "reminders", "cancel", "--yes", document); err != nil || !strings.Contains(out, "To cancel") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if left := list(document); len(left) != 0 {
+		t.Errorf("after the cancellation %+v are scheduled", left)
+	}
+	timeline, err := h.Command(t, "timeline", document)
+	for _, line := range []string{"reminder.scheduled", "number=1 due=", "reminder.due", "notification.requested", "  reminder/", "reminder.cancelled", "reason=operator"} {
+		if err != nil || !strings.Contains(timeline, line) {
+			t.Errorf("%v: the timeline has no %q:\n%s", err, line, timeline)
+		}
+	}
+	if dead := deadLetters(t, h); len(dead) > 0 {
+		t.Errorf("dead letters: %+v", dead)
+	}
+}
