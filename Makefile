@@ -96,7 +96,7 @@ guards: redis-server node-packages ## Remove each guard against an attack in tur
 	@cd tests && SIGNRELAY_TEST_GUARDS=1 go test -v -count=1 -parallel 2 -timeout 60m -run '^TestGuards$$' ./security/
 
 .PHONY: bench
-bench: build redis-server ## Measure: callbacks per second, CPU per callback, memory, start, replicas, the cost of a million callbacks (ten minutes)
+bench: build redis-server ## Measure: callbacks per second, CPU per callback, memory, start, replicas, the cost of a million callbacks (up to an hour)
 	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 90m ./bench/... ./kafka
 
 .PHONY: fuzz

@@ -45,6 +45,7 @@ func TestStandingOfAPerson(t *testing.T) {
 		{"expired again", []string{"document.sent", "document.expired", "document.sent", "document.expired"}, event.OverDocument, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			who := event.Signer{Source: "acme", Provider: "clickwrap", Document: "document-" + strconv.Itoa(i), Recipient: "eric"}
 			ids := map[int]string{-1: event.TransitionID(&signingv1.SigningEvent{
 				Source: who.Source, Provider: who.Provider, Type: event.DocumentSent, Document: &signingv1.Document{Id: who.Document},

@@ -69,11 +69,15 @@ func TestConcurrentCallbacksShareBatches(t *testing.T) {
 	t.Parallel()
 	h := openWith(t, ingest.RunWithBatches)
 	h.warm(t)
-	if got := h.atOnce(t, 0, crowd); got[202] != crowd {
-		t.Errorf("the responses are %v", got)
+	sent, stored, shared := 0, 0, 0
+	for round := 0; shared == 0 && round < 20; round++ { // on a busy machine the callbacks of a round may arrive one after the other
+		if got := h.atOnce(t, sent, sent+crowd); got[202] != crowd {
+			t.Errorf("the responses are %v", got)
+		}
+		sent += crowd
+		stored, shared = h.inBatches(t)
 	}
-	stored, shared := h.inBatches(t)
-	if stored != crowd+1 || shared == 0 {
+	if stored != sent+1 || shared == 0 {
 		t.Errorf("the log holds %d events, %d of them from shared batches", stored, shared)
 	}
 	if got := h.atOnce(t, 0, crowd); got[200] != crowd {

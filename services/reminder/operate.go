@@ -2,6 +2,7 @@ package reminder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -97,7 +98,7 @@ func (s Scheduled) current(ctx context.Context, js jetstream.JetStream) (one, er
 	}
 	o := s.of
 	if o.sending = is.Sending; o.id() != s.id {
-		return one{}, fmt.Errorf("the document was sent again since this reminder was scheduled")
+		return one{}, errors.New("the document was sent again since this reminder was scheduled")
 	}
 	return o, nil
 }

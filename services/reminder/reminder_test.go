@@ -262,7 +262,7 @@ func signer(person string) event.Signer {
 // fire publishes a reminder as the server does when it is due, with the clock at that time, and waits until it is settled.
 func (h *harness) fire(o one) {
 	h.t.Helper()
-	h.ahead.Store(int64(max(o.due.Sub(time.Now()), 0)))
+	h.ahead.Store(int64(max(time.Until(o.due), 0)))
 	m, err := event.Message(h.t.Context(), o.dueEvent())
 	if err != nil {
 		h.t.Fatal(err)

@@ -1,5 +1,5 @@
 // Command demo sends the callbacks of the providers' documentation to a new standalone and prints the messages that signers got. It exits
-// with 0 only if the three example texts of the documentation appeared unchanged and every link opened.
+// with 0 only if the three example texts of the documentation appeared unchanged, every link opened, and a reminder arrived.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	"github.com/signrelay/signrelay/services/reminder"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/standalone"
@@ -88,7 +90,10 @@ func demo(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return check(ctx, w, messages, due)
+	if err := check(ctx, w, messages, due); err != nil {
+		return err
+	}
+	return remind(ctx, w, cfg, sandbox, due)
 }
 
 // settings returns the default settings, with free ports and a new data directory.
@@ -215,6 +220,41 @@ func check(ctx context.Context, w io.Writer, messages []message, due int) error 
 	}
 	fmt.Fprintf(w, "All %d messages arrived, the documentation's three texts are unchanged among them, and every link opened.\n", len(messages))
 	return nil
+}
+
+// remind makes the reminders due that the stories have scheduled for the third day, and prints one that arrives.
+func remind(ctx context.Context, w io.Writer, cfg config.Config, sandbox string, before int) error {
+	cfg, err := standalone.Reach(cfg)
+	if err != nil {
+		return err
+	}
+	js, done, err := service.OpenLog(ctx, cfg, "demo", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer done()
+	scheduled, err := reminder.All(ctx, js, "")
+	if err != nil {
+		return err
+	}
+	if len(scheduled) == 0 {
+		return errors.New("no reminder is scheduled for the people who have not signed")
+	}
+	fmt.Fprint(w, "\nA person who has not signed is reminded after 3, 7 and 14 days. The first reminder is made due now:\n\n")
+	if err := reminder.Now(ctx, js, scheduled[0]); err != nil {
+		return err
+	}
+	messages, err := awaitMessages(ctx, sandbox, before+1)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if strings.Contains(m.Text, "is still waiting for your signature") {
+			fmt.Fprintf(w, "  %-5s to %s\n        %s\n", m.Channel, m.To, strings.ReplaceAll(strings.TrimSpace(m.Text), "\n", "\n        "))
+			return nil
+		}
+	}
+	return errors.New("no reminder is among the messages")
 }
 
 func found(example *regexp.Regexp, messages []message) error {

@@ -55,10 +55,10 @@ func detail(e *signingv1.SigningEvent) string {
 		}
 	}
 	if event.Entity(e.GetType()) == event.EntityReminder {
-		for _, key := range []string{"number", "due", "reason"} {
-			if value := e.GetAttributes()[key]; value != "" {
-				text += " " + key + "=" + value
-			}
+		a := e.GetAttributes()
+		text += " number=" + a["number"] + " due=" + a["due"]
+		if a["reason"] != "" {
+			text += " reason=" + a["reason"]
 		}
 	}
 	return text
