@@ -193,6 +193,7 @@ func TestSchedulesEndWithASignatureOrWithTheDocument(t *testing.T) {
 			h.publish(event.NotificationSent, eric, h.now())
 			h.publish(event.NotificationSent, anna, h.now())
 			h.events(event.ReminderScheduled, 2)
+			h.Settled(flow.Reminder) // both outputs of each are stored
 			h.publish(row.eventType, row.person, h.now().Add(time.Second))
 			h.Settled(flow.Reminder)
 			cancelled := h.events(event.ReminderCancelled, len(row.ended))
@@ -336,6 +337,7 @@ func TestASecondSendingReplacesTheSchedule(t *testing.T) {
 	h.publish(event.DocumentSent, "", first)
 	h.publish(event.NotificationSent, eric, first)
 	h.events(event.ReminderScheduled, 1)
+	h.Settled(flow.Reminder)
 	second := first.Add(10 * time.Minute)
 	h.publish(event.DocumentSent, "", second)
 	h.publish(event.NotificationSent, eric, second)

@@ -263,10 +263,10 @@ func TestAMessageThatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	v.responses["n1"] = []http.HandlerFunc{statuses("7")}
 	b.Start(smssender.RunSoon)
 	barred := invitation("n1")
-	barred.Kind, barred.Link = notifyv1.Kind_KIND_VOIDED, nil
+	barred.Kind, barred.Link, barred.DocumentId = notifyv1.Kind_KIND_VOIDED, nil, "doc2" // nobody is invited to a voided document
 	publish(t, b, barred)
 	nowhere := invitation("n2")
-	nowhere.Kind, nowhere.Link, nowhere.To.Mobile = notifyv1.Kind_KIND_VOIDED, nil, "+1 317"
+	nowhere.Kind, nowhere.Link, nowhere.To.Mobile, nowhere.DocumentId = notifyv1.Kind_KIND_VOIDED, nil, "+1 317", "doc2"
 	publish(t, b, nowhere)
 	linkless := invitation("n3")
 	linkless.Link = nil
@@ -276,7 +276,7 @@ func TestAMessageThatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	publish(t, b, endless)
 
 	reasons := map[string]string{}
-	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.failed.doc1", 4) {
+	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.failed.>", 4) {
 		e := decode(t, m)
 		reasons[e.GetNotice().GetNotificationId()] = e.GetNotice().GetReason()
 	}

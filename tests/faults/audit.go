@@ -43,6 +43,13 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 	r := result{Fault: fault, Accepted: len(documents), Seconds: int(time.Since(began).Seconds())}
 	stored, marked, twice := readLog(t, h)
 	r.Doubled += twice
+	channels := []string{"sms", "email"}
+	if w.behaves.remindAfter > 0 {
+		channels = append(channels, "sms"+reminder, "email"+reminder)
+	} else {
+		missing, extra := schedules(t, h, documents)
+		r.Lost, r.Doubled = r.Lost+missing, r.Doubled+extra
+	}
 	r.Late = late(d, w)
 	sent := w.sent()
 	for _, document := range documents {
@@ -54,7 +61,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 		default:
 			r.Stored++
 		}
-		for _, channel := range []string{"sms", "email"} {
+		for _, channel := range channels {
 			key := message{document, channel}
 			n := sent[key]
 			delete(sent, key)
@@ -80,6 +87,39 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 	return r
 }
 
+// schedules counts the documents whose person has no scheduled reminder, and those with more than one, or with one that is reported twice.
+func schedules(t testing.TB, h *testenv.Env, documents []string) (missing, extra int) {
+	t.Helper()
+	scheduled, reported := map[string]int{}, map[string]int{}
+	for _, row := range []struct {
+		stream, filter string
+		count          map[string]int
+	}{
+		{flow.Remind, flow.RemindersOf("*", "*", ""), scheduled},
+		{flow.Signing, event.TypeFilter(event.ReminderScheduled), reported},
+	} {
+		for m, err := range (event.Log{JS: h.JetStream(t), Stream: row.stream}).Messages(t.Context(), row.filter, time.Time{}) {
+			if err != nil {
+				t.Fatalf("read %s: %v", row.stream, err)
+			}
+			e, err := event.Decode(m.Data)
+			if err != nil {
+				t.Fatalf("read %s: %v", row.stream, err)
+			}
+			row.count[e.GetDocument().GetId()]++
+		}
+	}
+	for _, document := range documents {
+		switch {
+		case scheduled[document] == 0 || reported[document] == 0:
+			missing++
+		case scheduled[document] > 1 || reported[document] > 1:
+			extra++
+		}
+	}
+	return missing, extra
+}
+
 // late is the 95th percentile of the messages' delay, in seconds.
 func late(d *driver, w *world) float64 {
 	w.mutex.Lock()
@@ -88,6 +128,9 @@ func late(d *driver, w *world) float64 {
 	defer d.mutex.Unlock()
 	var all []float64
 	for key, at := range w.first {
+		if strings.HasSuffix(key.channel, reminder) {
+			continue // it is late on purpose
+		}
 		from := d.accepted[key.document]
 		if from.Before(d.back) {
 			from = d.back
@@ -160,7 +203,11 @@ func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[me
 		case e.GetType() == "document.sent":
 			stored[e.GetDocument().GetId()]++
 		case (e.GetType() == event.NotificationSent || e.GetType() == event.NotificationFailed) && e.GetNotice().GetPossibleDuplicate():
-			marked[message{e.GetDocument().GetId(), e.GetNotice().GetChannel()}] = true
+			key := message{e.GetDocument().GetId(), e.GetNotice().GetChannel()}
+			if e.GetNotice().GetKind() == "reminder" {
+				key.channel += reminder
+			}
+			marked[key] = true
 		}
 	}
 	return stored, marked, twice

@@ -93,23 +93,32 @@ func settings(h *testenv.Env, w *world) string {
 	if w.behaves.receipts {
 		receipts = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR")
 	}
+	reminders := "[72h, 168h, 336h]"
+	if w.behaves.remindAfter > 0 {
+		reminders = fmt.Sprintf("[%v]", w.behaves.remindAfter)
+	}
 	host, port, _ := strings.Cut(w.SMTP.Addr().String(), ":")
 	return fmt.Sprintf(`
 sources:
-  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000}}
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000},
+     reminders: {after: %[8]s, per_minute: 60000}}
 sms: {vonage: {api_key: faults00, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 1000, timeout: 3s,
       receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}
 shortener: {public_url: "http://%[6]s"}
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
-`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout())
+`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout(), reminders)
 }
 
 // prove sends callbacks during the fault, waits until all work is done, sends every callback once more, and requires that nothing is lost or duplicated.
 func (s *stand) prove(t *testing.T, fault string, happens func()) result {
 	t.Helper()
 	r := s.measure(t, fault, happens)
-	if r.Lost != 0 || r.Doubled != 0 || r.Given != 0 || r.Stored != r.Accepted || r.Sent != 2*r.Accepted {
+	messages := 2
+	if s.world.behaves.remindAfter > 0 {
+		messages = 4
+	}
+	if r.Lost != 0 || r.Doubled != 0 || r.Given != 0 || r.Stored != r.Accepted || r.Sent != messages*r.Accepted {
 		t.Errorf("%+v", r)
 	}
 	return r
@@ -126,12 +135,23 @@ func (s *stand) measure(t *testing.T, fault string, happens func()) result {
 		t.Errorf("%d callbacks were not accepted within %v", refused, callsFor)
 	}
 	s.driver.tries = callsFor
-	s.WaitIdle(t)
+	s.waitForReminders(t)
 	s.driver.again(t)
-	s.WaitIdle(t)
+	s.waitForReminders(t)
 	r := audit(t, s.Env, s.driver, s.world, fault, began)
 	results.add(r)
 	return r
+}
+
+// waitForReminders waits until all work is done, including reminders that are due within seconds.
+func (s *stand) waitForReminders(t *testing.T) {
+	t.Helper()
+	s.WaitIdle(t)
+	if s.world.behaves.remindAfter == 0 {
+		return
+	}
+	s.Until(t, "no reminder is scheduled", func() bool { return s.Count(t, flow.Remind, flow.RemindersOf("*", "*", "")) == 0 })
+	s.WaitIdle(t)
 }
 
 // diesOnce waits until a service has died at its point, and starts it again without one.
@@ -172,6 +192,8 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		{"enricher", "published", false, false},
 		{"shortener", "made", false, false},
 		{"shortener", "published", false, false},
+		{"reminder", "made", false, false},
+		{"reminder", "published", false, false},
 		{"sms-sender", "claimed", false, false},
 		{"sms-sender", "sent", true, true},
 		{"sms-sender", "confirmed", true, false},
@@ -201,6 +223,36 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 				name := services[dice.IntN(len(services))]
 				s.Processes[name].Kill()
 				s.Processes[name].Start()
+			}
+		})
+	})
+
+	t.Run("reminders fall due while services die", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "remind", behaviour{remindAfter: 2 * time.Second}, 2, nil, testenv.Variant{})
+		dice := rand.New(rand.NewPCG(seed(), 2))
+		restart := func(name string) {
+			s.Processes[name].Kill()
+			s.Processes[name].Start()
+		}
+		s.prove(t, fmt.Sprintf("kill -9 of the reminder, the enricher, the senders, NATS and Redis while reminders fall due (seed %d)", seed()), func() {
+			for round := range 6 {
+				time.Sleep(time.Duration(300+dice.IntN(300)) * time.Millisecond)
+				restart([]string{"reminder", "reminder-2", "enricher", "sms-sender", "email-sender"}[dice.IntN(5)])
+				switch round {
+				case 2:
+					restart("nats")
+				case 4:
+					s.Redis.Kill()
+					s.Redis.Start()
+				}
+			}
+			for n := 3; n <= 4; n++ {
+				s.StartReplica(t, "reminder", n)
+			}
+			s.Processes["reminder-3"].Kill()
+			if status := s.Processes["reminder-4"].Stop(); status != 0 {
+				t.Errorf("exit status %d", status)
 			}
 		})
 	})

@@ -42,13 +42,28 @@ type world struct {
 	keys      map[string]struct{}   // client-refs and Message-IDs
 }
 
-// message is one message to one person: document and channel.
+// message is one message to one person: document and channel. A reminder's channel is "sms reminder" or "email reminder".
 type message struct{ document, channel string }
+
+// asReminder matches the text of a reminder.
+var asReminder = regexp.MustCompile(`(?m)^Subject: Reminder|is still waiting for your signature`)
+
+// reminder is the end of a reminder's channel.
+const reminder = " reminder"
+
+// channelOf returns the channel of a message with that text.
+func channelOf(channel, text string) string {
+	if asReminder.MatchString(text) {
+		return channel + reminder
+	}
+	return channel
+}
 
 // behaviour decides how a party responds to its n-th call (1, 2, …); with nil, all calls succeed.
 type behaviour struct {
 	rest, vonage, mail func(n int) response
-	receipts           bool // Vonage sends delivery receipts
+	receipts           bool          // Vonage sends delivery receipts
+	remindAfter        time.Duration // one reminder follows each invitation; 0 means one after three days
 }
 
 // response is the result of one call.
@@ -184,7 +199,8 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "no title", http.StatusBadRequest)
 		return
 	}
-	w.recordCall(found[1], "sms")
+	channel := channelOf("sms", r.FormValue("text"))
+	w.recordCall(found[1], channel)
 	switch how {
 	case broken:
 		http.Error(rw, `{"type":"internal"}`, http.StatusInternalServerError)
@@ -203,7 +219,7 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 		w.pause(slowestFor, r.Context().Done())
 	case well, takeDrop:
 	}
-	w.accept(found[1], "sms")
+	w.accept(found[1], channel)
 	if callback := r.FormValue("callback"); callback != "" && w.behaves.receipts {
 		ref := r.FormValue("client-ref")
 		w.replies.Go(func() { w.receipt(callback, ref) })
@@ -276,9 +292,9 @@ func (d *dialogue) Data(r io.Reader) error {
 		return err
 	}
 	how := d.world.next("mail", d.world.behaves.mail)
-	found := titled.FindStringSubmatch(string(email))
+	found, channel := titled.FindStringSubmatch(string(email)), channelOf("email", string(email))
 	if found != nil {
-		d.world.recordCall(found[1], "email")
+		d.world.recordCall(found[1], channel)
 	}
 	switch {
 	case found == nil:
@@ -298,7 +314,7 @@ func (d *dialogue) Data(r io.Reader) error {
 	case how == slowest:
 		d.world.pause(slowestFor, nil)
 	}
-	d.world.accept(found[1], "email")
+	d.world.accept(found[1], channel)
 	if how == takeDrop {
 		return d.conn.Conn().Close()
 	}
