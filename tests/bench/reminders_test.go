@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func BenchmarkReminders(b *testing.B) {
 		js := h.JetStream(b)
 		for i := range reminded {
 			e := &signingv1.SigningEvent{
-				Id: event.DerivedID("invitation", "bench", fmt.Sprint(i)), Source: "demo", Provider: "clickwrap", Type: event.NotificationSent,
+				Id: event.DerivedID("invitation", "bench", strconv.Itoa(i)), Source: "demo", Provider: "clickwrap", Type: event.NotificationSent,
 				OccurredAt: timestamppb.Now(), Verification: signingv1.Verification_VERIFICATION_INTERNAL,
 				Document: &signingv1.Document{Id: fmt.Sprintf("d-%07d", i)}, Recipient: &signingv1.Recipient{Id: fmt.Sprintf("s-%07d", i)},
 				Notice: &signingv1.Notice{Kind: "invitation", Channel: "sms"},
