@@ -30,8 +30,9 @@ const (
 type Standing struct {
 	// Over is the reason why the document does not wait for the person's signature any more; empty while it does.
 	Over string
-	// Sending is the id of the latest document.sent, or the id that such an event would have.
+	// Sending is the id of the latest document.sent, or the id that such an event would have. Sent is its time; zero if there is none.
 	Sending string
+	Sent    time.Time
 }
 
 // standingTypes are the types that Standing reads, each by its exact subject.
@@ -53,7 +54,7 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 	if err != nil {
 		return Standing{}, err
 	}
-	var sent, ended time.Time
+	var ended time.Time
 	signed, declined := map[string]bool{}, map[string]time.Time{}
 	for i, typ := range standingTypes {
 		if !present[subjects[i]] {
@@ -71,8 +72,8 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 				continue // two ids may have one token
 			}
 			switch at, person := Time(e), e.GetRecipient().GetId(); {
-			case typ == DocumentSent && !at.Before(sent):
-				sent, s.Sending = at, e.GetId()
+			case typ == DocumentSent && !at.Before(s.Sent):
+				s.Sent, s.Sending = at, e.GetId()
 			case typ == RecipientSigned:
 				signed[person] = true
 			case typ == RecipientDeclined && at.After(declined[person]):
@@ -83,16 +84,16 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 		}
 	}
 	for person, at := range declined {
-		if !signed[person] && !at.Before(sent) && at.After(ended) { // a person who signed later has changed the decision
+		if !signed[person] && !at.Before(s.Sent) && at.After(ended) { // a person who signed later has changed the decision
 			ended = at
 		}
 	}
 	switch at, refused := declined[who.Recipient]; {
 	case signed[who.Recipient] && who.Recipient != "":
 		s.Over = OverSigned
-	case refused && who.Recipient != "" && !at.Before(sent):
+	case refused && who.Recipient != "" && !at.Before(s.Sent):
 		s.Over = OverDeclined
-	case !ended.IsZero() && !ended.Before(sent):
+	case !ended.IsZero() && !ended.Before(s.Sent):
 		s.Over = OverDocument
 	}
 	return s, nil

@@ -20,13 +20,14 @@ func (r reminder) remind(ctx context.Context, in stage.Event[*signingv1.SigningE
 	if err != nil {
 		return nil, err
 	}
-	o, err := read(in.Data, is.Sending)
+	o, err := read(in.Data)
 	if err != nil {
 		return nil, outcome.PermanentFor("undecodable", err)
 	}
+	o.sending = is.Sending
 	due, settings := r.settings(in.Data)
 	switch {
-	case o.id() != in.Data.GetId():
+	case o.before(is):
 		return nil, outcome.Skip("sent-again") // the new sending has its own reminders
 	case is.Over != "":
 		return report(ctx, o.cancelledEvent(in.Stored, is.Over))

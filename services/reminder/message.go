@@ -38,6 +38,13 @@ func (o one) id() string {
 	return event.DerivedID(o.sending, flow.Reminder, o.signer.Recipient+"/"+strconv.Itoa(o.number))
 }
 
+// before reports whether the reminder belongs to a sending before the latest one. Providers' callbacks arrive in any order: the report that a
+// person got the document may have an earlier time than the document's own, and may be handled before it. So a sending is another one only if
+// it is clearly later than the invitation.
+func (o one) before(is event.Standing) bool {
+	return is.Sent.After(o.invited.Add(min(o.due.Sub(o.invited)/2, time.Hour)))
+}
+
 // event returns an event about the reminder.
 func (o one) event(eventType, id string, at time.Time) *signingv1.SigningEvent {
 	return &signingv1.SigningEvent{
@@ -65,9 +72,9 @@ func (o one) cancelledEvent(at time.Time, reason string) *signingv1.SigningEvent
 	return e
 }
 
-// read returns the reminder of a reminder.due. sending is the one that its document has now.
-func read(e *signingv1.SigningEvent, sending string) (one, error) {
-	o := one{signer: event.SignerOf(e), sending: sending, due: event.Time(e)}
+// read returns the reminder of a reminder.due, without its sending.
+func read(e *signingv1.SigningEvent) (one, error) {
+	o := one{signer: event.SignerOf(e), due: event.Time(e)}
 	var err error
 	if e.GetType() != event.ReminderDue || o.signer.Recipient == "" || o.signer.Document == "" {
 		return one{}, fmt.Errorf("not a reminder: type %q", e.GetType())

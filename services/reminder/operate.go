@@ -23,7 +23,6 @@ type Scheduled struct {
 	Invited   time.Time `json:"invited"`
 
 	of one
-	id string
 }
 
 // All lists the scheduled reminders of a document, by its provider's id, or of all documents if it is empty, in no particular order.
@@ -40,12 +39,12 @@ func All(ctx context.Context, js jetstream.JetStream, document string) ([]Schedu
 		if err != nil {
 			return nil, fmt.Errorf("read a scheduled reminder: %w", err)
 		}
-		o, err := read(e, "")
+		o, err := read(e)
 		if err != nil {
 			return nil, err
 		}
 		if s := o.signer; document == "" || s.Document == document {
-			all = append(all, Scheduled{s.Source, s.Provider, s.Document, s.Recipient, o.number, o.due.UTC(), o.invited.UTC(), o, e.GetId()})
+			all = append(all, Scheduled{s.Source, s.Provider, s.Document, s.Recipient, o.number, o.due.UTC(), o.invited.UTC(), o})
 		}
 	}
 	return all, nil
@@ -97,7 +96,7 @@ func (s Scheduled) current(ctx context.Context, js jetstream.JetStream) (one, er
 		return one{}, err
 	}
 	o := s.of
-	if o.sending = is.Sending; o.id() != s.id {
+	if o.sending = is.Sending; o.before(is) {
 		return one{}, errors.New("the document was sent again since this reminder was scheduled")
 	}
 	return o, nil

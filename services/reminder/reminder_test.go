@@ -236,7 +236,7 @@ func TestAReminderThatIsDueLooksAtTheLogAgain(t *testing.T) {
 			at := h.now()
 			sent := h.publish(event.DocumentSent, "", at)
 			for i, typ := range row.events {
-				h.publish(typ, eric, at.Add(time.Duration(i+1)*time.Second))
+				h.publish(typ, eric, at.Add(time.Duration(i+1)*20*time.Minute))
 			}
 			h.Settled(flow.Reminder)
 			h.fire(one{signer: signer(eric), sending: sent.GetId(), invited: at, number: 1, due: at.Add(time.Hour)})
@@ -338,12 +338,34 @@ func TestASecondSendingReplacesTheSchedule(t *testing.T) {
 	h.publish(event.NotificationSent, eric, first)
 	h.events(event.ReminderScheduled, 1)
 	h.Settled(flow.Reminder)
-	second := first.Add(10 * time.Minute)
+	second := first.Add(40 * time.Minute)
 	h.publish(event.DocumentSent, "", second)
 	h.publish(event.NotificationSent, eric, second)
 	h.events(event.ReminderScheduled, 2)
 	h.Settled(flow.Reminder)
 	h.due(eric, second.Add(time.Hour))
+}
+
+// The report that a person got the document may arrive before the document's own report, and with an earlier time. It is the same sending.
+func TestCallbacksInAnyOrderAreOneSending(t *testing.T) {
+	t.Parallel()
+	h := start(t, nil, 500*time.Millisecond, time.Hour)
+	at := h.now()
+	h.publish(event.RecipientSent, eric, at)
+	h.events(event.ReminderScheduled, 1)
+	h.publish(event.DocumentSent, "", at.Add(100*time.Millisecond))
+	h.publish(event.NotificationSent, eric, at.Add(200*time.Millisecond))
+	if got := numbers(h.events(event.ReminderDue, 1)); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("reminders %v are due, want 1", got)
+	}
+	h.Settled(flow.Reminder)
+	h.Settled(flow.ReminderDue)
+	h.due(eric, at.Add(time.Hour))
+	h.publish(event.RecipientSigned, eric, h.now())
+	h.events(event.ReminderCancelled, 1)
+	if n := h.Count(flow.Signing, event.TypeFilter(event.ReminderDue)); n != 1 {
+		t.Errorf("%d reminders are due, want 1", n)
+	}
 }
 
 func TestNothingIsScheduledWithoutNeed(t *testing.T) {

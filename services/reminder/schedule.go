@@ -56,7 +56,7 @@ func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	}
 	invited := event.Time(e)
 	for _, w := range waiting {
-		if w.signer == who && w.ours(is.Sending) {
+		if w.signer == who && !w.before(is) {
 			return nil, outcome.Skip("scheduled")
 		}
 	}
@@ -123,7 +123,7 @@ func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningE
 		if err != nil {
 			return nil, err
 		}
-		if is.Over == "" || !w.ours(is.Sending) { // the document was sent again
+		if is.Over == "" || w.before(is) { // the document was sent again
 			continue
 		}
 		o.sending = is.Sending
@@ -155,15 +155,7 @@ func cancelled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], o o
 // waiting is a reminder in REMIND.
 type waiting struct {
 	one
-	id    string
 	final bool // an operator cancelled it
-}
-
-// ours reports whether the reminder belongs to a sending.
-func (w waiting) ours(sending string) bool {
-	o := w.one
-	o.sending = sending
-	return o.id() == w.id
 }
 
 // waiting returns the reminders in REMIND that match a filter, including those that ended within the last minute.
@@ -177,12 +169,12 @@ func (r reminder) waiting(ctx context.Context, filter string) ([]waiting, error)
 		if err != nil {
 			return nil, outcome.Permanent(fmt.Errorf("read a scheduled reminder: %w", err))
 		}
-		o, err := read(e, "")
+		o, err := read(e)
 		if err != nil {
 			return nil, outcome.Permanent(err)
 		}
 		final := m.Header.Get(jetstream.ScheduleHeader) == "" && m.Header.Get(jetstream.MsgTTLHeader) == ""
-		all = append(all, waiting{o, e.GetId(), final})
+		all = append(all, waiting{o, final})
 	}
 	return all, nil
 }
