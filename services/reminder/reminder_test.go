@@ -381,7 +381,10 @@ func TestNothingIsScheduledWithoutNeed(t *testing.T) {
 		"no recipient":            {nil, []time.Duration{time.Hour}, func(e *signingv1.SigningEvent) { e.Recipient = nil }},
 		"a reminder was sent":     {nil, []time.Duration{time.Hour}, func(e *signingv1.SigningEvent) { e.Notice.Kind = "reminder" }},
 		"forged":                  {nil, []time.Duration{time.Hour}, func(e *signingv1.SigningEvent) { e.Verification = signingv1.Verification_VERIFICATION_NONE }},
-		"another source":          {func(s *config.Source) { s.Name = "other" }, []time.Duration{time.Hour}, nil},
+		"older than the log": {nil, []time.Duration{time.Hour}, func(e *signingv1.SigningEvent) {
+			e.OccurredAt = timestamppb.New(time.Date(2017, 7, 19, 16, 15, 28, 0, time.UTC)) // of an example in a provider's documentation
+		}},
+		"another source": {func(s *config.Source) { s.Name = "other" }, []time.Duration{time.Hour}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -41,6 +42,8 @@ func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		return nil, outcome.Skip("no-invitation")
 	case e.GetRecipient().GetId() == "":
 		return nil, outcome.Skip("no-recipient-id")
+	case r.now().Sub(event.Time(e)) > flow.LogReaches:
+		return nil, outcome.Skip(notification.OlderThanLog) // the log may have lost the person's signature
 	}
 	who := event.SignerOf(e)
 	is, err := r.log.Standing(ctx, who)
