@@ -228,7 +228,7 @@ func TestAReminderThatIsDueLooksAtTheLogAgain(t *testing.T) {
 		"waits":               {nil, 1, ""},
 		"signed":              {[]string{event.RecipientSigned}, 0, event.OverSigned},
 		"ended":               {[]string{event.DocumentVoided}, 0, event.OverDocument},
-		"ended and sent anew": {[]string{event.DocumentExpired, event.DocumentSent}, 0, ""}, // the new sending has its own reminders
+		"ended and sent anew": {[]string{event.DocumentExpired, event.DocumentSent}, 0, ""}, // the new sending schedules reminders itself
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
