@@ -109,6 +109,10 @@ func TestDocuments(t *testing.T) {
 			`{"id":1,"title":7,"status":"archived","sender_name":null,"sender_email":{},"recipients":[{"id":5,"first_name":[],"last_name":{},"status":null,"routing":"x","silent":"1"}]}`,
 			pack.Document{Title: "7", Recipients: []pack.Recipient{{ID: "5", Invite: true}}},
 		},
+		"silent, and reminded in spite of it": {
+			`{"status":"sent","recipients":[{"id":"1","silent":true,"reminder_date":1750000000},{"id":"2","silent":true,"reminder_date":null}]}`,
+			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{ID: "1", Invite: true, RemindedByProvider: true}, {ID: "2", Invite: true}}},
+		},
 		"no recipients": {`{"status":"sent","recipients":[]}`, pack.Document{Status: pack.StatusOpen}},
 		"a null among the recipients, and one without readable fields": {
 			`{"status":"sent","recipients":[null,"PLSREC",{"id":"1"}]}`,
@@ -123,6 +127,10 @@ func TestDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.want.ID = documentID
+			for i := range tt.want.Recipients { // PleaseSign reminds the people to whom it sent the document
+				r := &tt.want.Recipients[i]
+				r.RemindedByProvider = r.RemindedByProvider || !r.Invite
+			}
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Error(diff)
 			}
