@@ -21,6 +21,7 @@ const (
 	attributeDue     = "due"     // when it is due, RFC 3339
 	attributeInvited = "invited" // when the person got the invitation, RFC 3339
 	attributeReason  = "reason"  // of a cancellation
+	attributeBy      = "by"      // ByOperator, if an operator made it due
 )
 
 // one is a reminder of a person.
@@ -30,6 +31,7 @@ type one struct {
 	invited time.Time // when the person got the document
 	number  int       // from 1
 	due     time.Time
+	forced  bool // an operator made it due
 }
 
 // id returns the reminder's id. Two events may report one invitation (the provider's and ours, on two channels), so it is made from the
@@ -42,12 +44,12 @@ func (o one) id() string {
 // person got the document may have an earlier time than the document's own, and may be handled before it. So a sending is another one only if
 // it is clearly later than the invitation.
 func (o one) before(is event.Standing) bool {
-	return is.Sent.After(o.invited.Add(min(o.due.Sub(o.invited)/2, time.Hour)))
+	return !o.forced && is.Sent.After(o.invited.Add(min(o.due.Sub(o.invited)/2, time.Hour)))
 }
 
 // event returns an event about the reminder.
 func (o one) event(eventType, id string, at time.Time) *signingv1.SigningEvent {
-	return &signingv1.SigningEvent{
+	e := &signingv1.SigningEvent{
 		Id: id, Source: o.signer.Source, Provider: o.signer.Provider, Type: eventType,
 		OccurredAt: timestamppb.New(at), Verification: signingv1.Verification_VERIFICATION_INTERNAL,
 		Document: &signingv1.Document{Id: o.signer.Document}, Recipient: &signingv1.Recipient{Id: o.signer.Recipient},
@@ -57,6 +59,10 @@ func (o one) event(eventType, id string, at time.Time) *signingv1.SigningEvent {
 			attributeInvited: o.invited.UTC().Format(time.RFC3339Nano),
 		},
 	}
+	if o.forced {
+		e.Attributes[attributeBy] = ByOperator
+	}
+	return e
 }
 
 // dueEvent returns reminder.due. It is also the content of the scheduled message.
@@ -74,7 +80,7 @@ func (o one) cancelledEvent(at time.Time, reason string) *signingv1.SigningEvent
 
 // read returns the reminder of a reminder.due, without its sending.
 func read(e *signingv1.SigningEvent) (one, error) {
-	o := one{signer: event.SignerOf(e), due: event.Time(e)}
+	o := one{signer: event.SignerOf(e), due: event.Time(e), forced: e.GetAttributes()[attributeBy] == ByOperator}
 	var err error
 	if e.GetType() != event.ReminderDue || o.signer.Recipient == "" || o.signer.Document == "" {
 		return one{}, fmt.Errorf("not a reminder: type %q", e.GetType())

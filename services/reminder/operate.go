@@ -80,7 +80,7 @@ func Now(ctx context.Context, js jetstream.JetStream, s Scheduled) error {
 	if err != nil {
 		return err
 	}
-	o.due = time.Now()
+	o.due, o.forced = time.Now(), true
 	m, err := o.schedule(ctx, event.DerivedID(o.id(), flow.Reminder, "now"))
 	if err != nil {
 		return err

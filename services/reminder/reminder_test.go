@@ -434,3 +434,40 @@ func TestABacklogIsMadeAtABoundedRate(t *testing.T) {
 		t.Errorf("%d reminders are due within a minute, want 1", n)
 	}
 }
+
+// An operator's reminder is made although the document was sent again a moment after the invitation.
+func TestAnOperatorMakesAReminderDue(t *testing.T) {
+	t.Parallel()
+	h := start(t, nil, time.Hour, 2*time.Hour)
+	at := h.now()
+	h.publish(event.DocumentSent, "", at)
+	h.publish(event.NotificationSent, eric, at)
+	h.publish(event.DocumentSent, "", at.Add(time.Minute))
+	h.Settled(flow.Reminder)
+	all, err := All(t.Context(), h.Env.JS, document)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%v: scheduled %+v, want one", err, all)
+	}
+	if err := Now(t.Context(), h.Env.JS, all[0]); err != nil {
+		t.Fatal(err)
+	}
+	if e := h.events(event.ReminderDue, 1)[0]; e.GetAttributes()[attributeBy] != ByOperator || e.GetAttributes()[attributeNumber] != "1" {
+		t.Errorf("due: %v", e)
+	}
+	h.Settled(flow.ReminderDue)
+	h.due(eric, at.Add(2*time.Hour))
+	if all, err = All(t.Context(), h.Env.JS, document); err != nil || len(all) != 1 {
+		t.Fatalf("%v: scheduled %+v, want one", err, all)
+	}
+	if err := Cancel(t.Context(), h.Env.JS, all[0]); err != nil {
+		t.Fatal(err)
+	}
+	h.publish(event.NotificationSent, eric, at.Add(2*time.Minute)) // a later report of the same invitation
+	h.Settled(flow.Reminder)
+	if all, err = All(t.Context(), h.Env.JS, document); err != nil || len(all) != 0 {
+		t.Errorf("%v: after the cancellation %+v is scheduled", err, all)
+	}
+	if e := h.events(event.ReminderCancelled, 1)[0]; e.GetAttributes()[attributeReason] != ByOperator {
+		t.Errorf("cancelled: %v", e)
+	}
+}

@@ -74,6 +74,7 @@ func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEv
 // once. It returns false after the last one.
 func following(o one, due []time.Duration, now time.Time) (one, bool) {
 	next := o
+	next.forced = false
 	for i := o.number; i < len(due); i++ {
 		at := o.invited.Add(due[i])
 		if at.After(now) && next.number > o.number { // next is late

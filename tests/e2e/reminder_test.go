@@ -55,16 +55,15 @@ func TestAPersonWhoDoesNotSignIsReminded(t *testing.T) {
 	if out, err := h.Command(t, "reminders", "now", "--yes", "--recipient", first[0].Recipient, document); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	var reminders []testenv.Message
-	h.Until(t, "the reminder arrives", func() bool {
-		reminders = slices.DeleteFunc(h.Messages(t), func(m testenv.Message) bool {
+	reminders := func() int {
+		return len(slices.DeleteFunc(h.Messages(t), func(m testenv.Message) bool {
 			return !strings.Contains(m.Text, "is still waiting for your signature") || !strings.Contains(m.Text, "http")
-		})
-		return len(reminders) > 0
-	})
+		}))
+	}
+	h.Until(t, "the reminder arrives", func() bool { return reminders() > 0 })
 	h.WaitIdle(t)
-	if all := h.Messages(t); len(all)-invitations != len(reminders) {
-		t.Errorf("%d messages after %d invitations, %d of them reminders", len(all), invitations, len(reminders))
+	if all, n := len(h.Messages(t)), reminders(); all-invitations != n {
+		t.Errorf("%d messages after %d invitations, %d of them reminders", all, invitations, n)
 	}
 	i := slices.IndexFunc(list(document), func(r reminder) bool { return r.Recipient == first[0].Recipient })
 	if next := list(document); i < 0 || next[i].Number != 2 || next[i].Due.Sub(next[i].Invited) != 168*time.Hour {

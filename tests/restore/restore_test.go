@@ -146,7 +146,7 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
 	}
 }
 
-var services = []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}
+var services = testenv.Services[1:] // without the sandbox
 
 // call sends the provider's callback about the document. The callback is the same each time.
 func call(t *testing.T, h *testenv.Env, document, want string) {
