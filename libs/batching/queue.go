@@ -28,7 +28,7 @@ type Queue[T any] struct {
 type entry[T any] struct {
 	value T
 	taken bool          // its batch is in flight
-	done  chan struct{} // nil if nobody waits
+	done  chan struct{} // closed when the batch was sent; nil for Add
 }
 
 // Do adds a value and returns when its batch was sent, or when ctx ends. If ctx ends first, Do returns its error, and sent reports whether

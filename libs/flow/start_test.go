@@ -79,6 +79,9 @@ func (l log) remake(stream, subject string, refill int) {
 	}
 }
 
+// invited is the subject of an event with which reminders begin.
+const invited = "signing.v1.acme.clickwrap.recipient.sent.d1"
+
 const sent, replayed, noted = "signing.v1.acme.clickwrap.document.sent.d1", "replay.v1.enricher.SIGNING.1.1", "notify.v1.send.sms.acme.clickwrap.d1"
 
 // A missing consumer starts where its stage stopped, otherwise where the operator chooses. It starts at the beginning only if that
@@ -173,6 +176,15 @@ func TestTheStartOfAMissingConsumer(t *testing.T) {
 			l.floor(flow.KafkaBridge, flow.Signing, 2, l.store(sent, 2))
 			l.store(sent, 1)
 			l.lose(flow.Signing, flow.KafkaBridge)
+		}, nil, 1},
+		"a stage that an upgrade brings": {flow.Reminder, flow.Signing, func(l log) {
+			l.store(invited, 3)
+			l.lose(flow.Signing, flow.Reminder)
+		}, nil, 0},
+		"a stage that an upgrade brought earlier": {flow.Reminder, flow.Signing, func(l log) {
+			l.floor(flow.Reminder, flow.Signing, 2, l.store(invited, 2))
+			l.store(invited, 1)
+			l.lose(flow.Signing, flow.Reminder)
 		}, nil, 1},
 		"nothing was ever replayed to it": {flow.Enricher, flow.Replay, func(l log) {
 			l.store(sent, 3)

@@ -55,7 +55,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// Only what has a limit is in Redis.
+// Redis has keys only for counters with a limit.
 func TestWithoutALimitNothingIsStored(t *testing.T) {
 	t.Parallel()
 	server := realtest.Redis(t)

@@ -13,26 +13,20 @@ import (
 // just read it. A reminder has no such time, because its event is not an action of a person.
 const freshFor = time.Minute
 
-// obsolete returns the reason why a message that asks its person to sign is not sent: the person has signed, or the document has ended, since
-// the message was made. It returns "" for any other message.
-func (d delivery) obsolete(ctx context.Context, n *notifyv1.Notification, now time.Time) (string, error) {
+// suppressObsolete returns notification.suppressed for a message that asks its person to sign, if the person has signed, or the document has
+// ended, since the message was made. It reports whether that is so.
+func (d delivery) suppressObsolete(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, obsolete bool, err error) {
 	kind := event.KindOf(n.GetKind())
 	fresh := kind.Kind != notifyv1.Kind_KIND_REMINDER && n.GetEventStoredAt() != nil && now.Sub(n.GetEventStoredAt().AsTime()) < freshFor
 	if !kind.Asks || fresh {
-		return "", nil
+		return nil, false, nil
 	}
 	is, err := d.log.Standing(ctx, event.Signer{
 		Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Recipient: n.GetTo().GetRecipientId(),
 	})
-	return is.Over, err
-}
-
-// suppressObsolete returns the event of an obsolete message, and whether the message is obsolete.
-func (d delivery) suppressObsolete(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, obsolete bool, err error) {
-	reason, err := d.obsolete(ctx, n, now)
-	if err != nil || reason == "" {
+	if err != nil || is.Over == "" {
 		return nil, false, err
 	}
-	report, err = outs(ctx, Suppressed(n, d.stage, now, reason))
+	report, err = outs(ctx, Suppressed(n, d.stage, now, is.Over))
 	return report, err == nil, err
 }

@@ -25,7 +25,8 @@ func (r reminder) remind(ctx context.Context, in stage.Event[*signingv1.SigningE
 		return nil, outcome.PermanentFor("undecodable", err)
 	}
 	o.sending = is.Sending
-	due, settings := r.settings(in.Data)
+	settings := r.settings(in.Data)
+	due := settings.Due()
 	switch {
 	case o.before(is):
 		return nil, outcome.Skip("sent-again") // the new sending has its own reminders

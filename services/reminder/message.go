@@ -78,6 +78,15 @@ func (o one) cancelledEvent(at time.Time, reason string) *signingv1.SigningEvent
 	return e
 }
 
+// decode returns the reminder of a message in REMIND, without its sending.
+func decode(data []byte) (one, error) {
+	e, err := event.Decode(data)
+	if err != nil {
+		return one{}, fmt.Errorf("read a scheduled reminder: %w", err)
+	}
+	return read(e)
+}
+
 // read returns the reminder of a reminder.due, without its sending.
 func read(e *signingv1.SigningEvent) (one, error) {
 	o := one{signer: event.SignerOf(e), due: event.Time(e), forced: e.GetAttributes()[attributeBy] == ByOperator}
@@ -94,9 +103,8 @@ func read(e *signingv1.SigningEvent) (one, error) {
 	return o, nil
 }
 
-// schedule returns the message that makes the server publish the reminder when it is due. It replaces the person's earlier one. If its time
-// is over, the server publishes it within a second.
-func (o one) schedule(ctx context.Context, msgID string) (stage.Out, error) {
+// message returns a message with the reminder's content, on the one subject of the person's reminders: it replaces the earlier message there.
+func (o one) message(ctx context.Context, msgID string) (stage.Out, error) {
 	m, err := event.Message(ctx, o.dueEvent())
 	if err != nil {
 		return nil, err
@@ -104,6 +112,17 @@ func (o one) schedule(ctx context.Context, msgID string) (stage.Out, error) {
 	s := o.signer
 	m.Subject = flow.ReminderSubject(s.Source, s.Provider, s.Document, s.Recipient)
 	m.Header.Set(jetstream.MsgIDHeader, msgID)
+	return m, nil
+}
+
+// schedule returns the message that makes the server publish the reminder when it is due. If its time is over, the server publishes it within a
+// second.
+func (o one) schedule(ctx context.Context, msgID string) (stage.Out, error) {
+	m, err := o.message(ctx, msgID)
+	if err != nil {
+		return nil, err
+	}
+	s := o.signer
 	m.Header.Set(jetstream.ScheduleHeader, "@at "+o.due.UTC().Format(time.RFC3339Nano))
 	m.Header.Set(jetstream.ScheduleTargetHeader, flow.DueSubject(s.Source, s.Provider, s.Document, s.Recipient))
 	m.Header.Set(jetstream.ScheduleTTLHeader, "never") // by default the server removes a published reminder after 5 minutes, read or not
@@ -114,16 +133,13 @@ func (o one) schedule(ctx context.Context, msgID string) (stage.Out, error) {
 // the same outputs, and shorter than flow.DuplicateWindow, so that the log drops them.
 const endsIn = time.Minute
 
-// end returns the message that replaces the schedule, so that the server does not publish the reminder. It has the reminder's content: a second
-// attempt makes the same outputs from it.
+// end returns the message that replaces the schedule, so that the server does not publish the reminder. A second attempt makes the same outputs
+// from its content.
 func (o one) end(ctx context.Context, msgID string) (stage.Out, error) {
-	m, err := event.Message(ctx, o.dueEvent())
+	m, err := o.message(ctx, msgID)
 	if err != nil {
 		return nil, err
 	}
-	s := o.signer
-	m.Subject = flow.ReminderSubject(s.Source, s.Provider, s.Document, s.Recipient)
-	m.Header.Set(jetstream.MsgIDHeader, msgID)
 	m.Header.Set(jetstream.MsgTTLHeader, endsIn.String())
 	return m, nil
 }

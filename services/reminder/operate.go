@@ -3,7 +3,6 @@ package reminder
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -35,11 +34,7 @@ func All(ctx context.Context, js jetstream.JetStream, document string) ([]Schedu
 		if m.Header.Get(jetstream.ScheduleHeader) == "" { // it was cancelled
 			continue
 		}
-		e, err := event.Decode(m.Data)
-		if err != nil {
-			return nil, fmt.Errorf("read a scheduled reminder: %w", err)
-		}
-		o, err := read(e)
+		o, err := decode(m.Data)
 		if err != nil {
 			return nil, err
 		}

@@ -73,13 +73,13 @@ func sources(c config.Config) map[sourceKey]config.Source {
 	return all
 }
 
-// settings returns the times of the reminders of e's source after an invitation; none if they are off.
-func (r reminder) settings(e *signingv1.SigningEvent) (due []time.Duration, all config.Reminders) {
+// settings returns the reminders of e's source; none if they are off.
+func (r reminder) settings(e *signingv1.SigningEvent) config.Reminders {
 	src, ok := r.sources()[sourceKey{e.GetSource(), e.GetProvider()}]
 	if !ok || !src.Notify.WantsKind(event.KindName(notifyv1.Kind_KIND_REMINDER)) {
-		return nil, config.Reminders{}
+		return config.Reminders{}
 	}
-	return src.Reminders.Due(), src.Reminders
+	return src.Reminders
 }
 
 // slot takes one slot of the source's rate, or returns the delay until there is one. After an outage all late reminders are due at once.

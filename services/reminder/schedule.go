@@ -2,7 +2,6 @@ package reminder
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,7 +33,7 @@ func (r reminder) schedule(ctx context.Context, in stage.Event[*signingv1.Signin
 
 func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
 	e := in.Data
-	due, _ := r.settings(e)
+	due := r.settings(e).Due()
 	switch {
 	case len(due) == 0:
 		return nil, outcome.Skip("not-wanted")
@@ -57,13 +56,12 @@ func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	if err != nil {
 		return nil, err
 	}
-	invited := event.Time(e)
 	for _, w := range waiting {
 		if w.signer == who && !w.before(is) {
 			return nil, outcome.Skip("scheduled")
 		}
 	}
-	next, ok := following(one{signer: who, sending: is.Sending, invited: invited}, due, r.now())
+	next, ok := following(one{signer: who, sending: is.Sending, invited: event.Time(e)}, due, r.now())
 	if !ok {
 		return nil, outcome.Skip("no-later-time")
 	}
@@ -94,11 +92,8 @@ func scheduled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], nex
 	if err != nil {
 		return nil, outcome.Permanent(err)
 	}
-	report, err := event.Message(ctx, next.scheduledEvent(in.Stored))
-	if err != nil {
-		return nil, outcome.Permanent(err)
-	}
-	return []stage.Out{message, report}, nil
+	outs, err := report(ctx, next.scheduledEvent(in.Stored))
+	return append(outs, message), err
 }
 
 // cancel ends the scheduled reminders of the person, or of all people of the document.
@@ -149,11 +144,8 @@ func cancelled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], o o
 	if err != nil {
 		return nil, outcome.Permanent(err)
 	}
-	report, err := event.Message(ctx, o.cancelledEvent(in.Stored, reason))
-	if err != nil {
-		return nil, outcome.Permanent(err)
-	}
-	return []stage.Out{end, report}, nil
+	outs, err := report(ctx, o.cancelledEvent(in.Stored, reason))
+	return append(outs, end), err
 }
 
 // waiting is a reminder in REMIND.
@@ -169,11 +161,7 @@ func (r reminder) waiting(ctx context.Context, filter string) ([]waiting, error)
 		if err != nil {
 			return nil, err
 		}
-		e, err := event.Decode(m.Data)
-		if err != nil {
-			return nil, outcome.Permanent(fmt.Errorf("read a scheduled reminder: %w", err))
-		}
-		o, err := read(e)
+		o, err := decode(m.Data)
 		if err != nil {
 			return nil, outcome.Permanent(err)
 		}

@@ -263,7 +263,7 @@ func TestAMessageThatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	v.responses["n1"] = []http.HandlerFunc{statuses("7")}
 	b.Start(smssender.RunSoon)
 	barred := invitation("n1")
-	barred.Kind, barred.Link, barred.DocumentId = notifyv1.Kind_KIND_VOIDED, nil, "doc2" // nobody is invited to a voided document
+	barred.Kind, barred.Link, barred.DocumentId = notifyv1.Kind_KIND_VOIDED, nil, "doc2" // a voided document has no invitations
 	publish(t, b, barred)
 	nowhere := invitation("n2")
 	nowhere.Kind, nowhere.Link, nowhere.To.Mobile, nowhere.DocumentId = notifyv1.Kind_KIND_VOIDED, nil, "+1 317", "doc2"

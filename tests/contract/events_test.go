@@ -203,7 +203,7 @@ func replay(t *testing.T, h *testenv.Env) {
 // remind makes a reminder due that the stories scheduled for a later day.
 func remind(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	document := h.Play(t, "clickwrap", "resend")[0] // nobody signs it
+	document := h.Play(t, "clickwrap", "resend")[0] // it stays unsigned
 	h.Until(t, "a reminder is scheduled", func() bool {
 		list, err := h.Command(t, "reminders", "list", "--json", document)
 		return err == nil && list != ""
