@@ -20,6 +20,8 @@ type Source struct {
 	Notify     Notify `yaml:"notify"`
 	// Reminders are the reminders to people who have not signed.
 	Reminders Reminders `yaml:"reminders"`
+	// Fallback is the use of a person's other channel.
+	Fallback Fallback `yaml:"fallback"`
 
 	provided *provided // the settings of its provider; nil for a source without any
 }
@@ -260,6 +262,7 @@ func (s *Source) fillDefaults() {
 		s.Region = d.Region
 	}
 	s.Reminders.fillDefaults()
+	s.Fallback.fillDefaults()
 	l, parts := s.parts()
 	defaults := l.defaults()
 	for _, leaf := range l.leaves {

@@ -15,6 +15,8 @@ const (
 	replayPrefix     = "replay.v1."
 	remindPrefix     = "remind.v1."
 	duePrefix        = remindPrefix + "due."
+	fallbackPrefix   = remindPrefix + "fallback."
+	fallbackDue      = remindPrefix + "fallback-due."
 )
 
 // Filters of all subjects of a stream or a stage.
@@ -28,6 +30,9 @@ const (
 	Reminders     = remindPrefix + ">"
 	// DueReminders has one token more than the subject of a schedule, so that a source may have the name "due".
 	DueReminders = duePrefix + "*.*.*.*"
+	// Fallbacks are the schedules of fallbacks. Their subjects have two tokens more than those of reminders, so no filter of one matches the other.
+	Fallbacks    = fallbackPrefix + "*.*.*.*.*"
+	DueFallbacks = fallbackDue + "*.*.*.*.*"
 )
 
 // LinkSubject returns the subject of a notification that waits for its short link: notify.v1.link.<source>.<provider>.<document>.
@@ -83,6 +88,25 @@ func RemindersOf(source, provider, documentID string) string {
 		document = event.DocumentToken(documentID)
 	}
 	return remindPrefix + source + "." + provider + "." + document + ".*"
+}
+
+// FallbackSubject returns the subject of the scheduled fallback of a message: remind.v1.fallback.<source>.<provider>.<document>.<recipient>.<id>.
+func FallbackSubject(source, provider, documentID, recipientID, notificationID string) string {
+	return fallbackPrefix + reminderTail(source, provider, documentID, recipientID) + "." + event.DocumentToken(notificationID)
+}
+
+// DueFallbackSubject returns the subject on which the server publishes the fallback of a message when it is due.
+func DueFallbackSubject(source, provider, documentID, recipientID, notificationID string) string {
+	return fallbackDue + reminderTail(source, provider, documentID, recipientID) + "." + event.DocumentToken(notificationID)
+}
+
+// FallbacksOf returns the filter of the scheduled fallbacks of a person's messages, or of all people of the document if recipientID is empty.
+func FallbacksOf(source, provider, documentID, recipientID string) string {
+	recipient := "*"
+	if recipientID != "" {
+		recipient = event.DocumentToken(recipientID)
+	}
+	return fallbackPrefix + source + "." + provider + "." + event.DocumentToken(documentID) + "." + recipient + ".*"
 }
 
 func reminderTail(source, provider, documentID, recipientID string) string {

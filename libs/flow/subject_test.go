@@ -17,6 +17,11 @@ func TestSubjectsAreStable(t *testing.T) {
 		flow.StageNamed(flow.Enricher).DeadSubject():            "dlq.v1.enricher",
 		flow.StageNamed(flow.Enricher).Replays():                "replay.v1.enricher.>",
 		flow.ReplaySubject("enricher.SIGNING.7.1"):              "replay.v1.enricher.SIGNING.7.1",
+
+		flow.ReminderSubject("acme", "clickwrap", "d1", "eric"):          "remind.v1.acme.clickwrap.d1.eric",
+		flow.DueSubject("acme", "clickwrap", "d1", "eric"):               "remind.v1.due.acme.clickwrap.d1.eric",
+		flow.FallbackSubject("acme", "clickwrap", "d1", "eric", "n1"):    "remind.v1.fallback.acme.clickwrap.d1.eric.n1",
+		flow.DueFallbackSubject("acme", "clickwrap", "d1", "eric", "n1"): "remind.v1.fallback-due.acme.clickwrap.d1.eric.n1",
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
