@@ -20,8 +20,8 @@ type Stream struct {
 	Subjects []string
 	MaxAge   time.Duration
 	Batches  bool // it accepts atomic batches, with one sync to the disk for all messages of a batch
-	// Schedules is true if the stream may hold messages that the server publishes at a later time. It then keeps one message for each subject,
-	// so that a new schedule replaces the earlier one.
+	// Schedules is true if the stream may hold messages that the server publishes at a later time. Each scheduled message rolls up its subject, so
+	// that it replaces the earlier one.
 	Schedules bool
 	Purpose   string // for operators
 }

@@ -190,8 +190,10 @@ func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
 		AllowAtomicPublish: s.Batches,
 	}
 	if s.Schedules {
-		// The server sets AllowRollup for schedules. Only the service that owns the stream may write into it.
-		c.MaxMsgsPerSubject, c.AllowMsgSchedules, c.AllowMsgTTL, c.AllowRollup = 1, true, true, true
+		// The server sets AllowRollup for schedules. Only the service that owns the stream may write into it. Each message rolls up its subject,
+		// and MaxMsgsPerSubject is not set: the server writes no deletion mark for a message beyond that limit. If the newer message is deleted
+		// and the server is killed, the older one exists again, as a schedule that never fires (seen with 2.15.2).
+		c.AllowMsgSchedules, c.AllowMsgTTL, c.AllowRollup = true, true, true
 	}
 	return c
 }

@@ -35,15 +35,22 @@ func (r reminder) remind(ctx context.Context, in stage.Event[*signingv1.SigningE
 	case len(due) == 0:
 		return report(ctx, o.cancelledEvent(in.Stored, remindersOff))
 	}
+	// Usually the cancellation has replaced the schedule. But if the server was killed before it deleted the replaced message, it publishes that.
+	cancelled, err := r.has(ctx, o, event.ReminderCancelled, o.cancelledID())
+	if err != nil {
+		return nil, err
+	}
+	if cancelled {
+		return nil, outcome.Skip("cancelled")
+	}
 	now := r.now()
 	o = latest(o, due, now)
-	subject := event.SubjectOf(o.signer.Source, o.signer.Provider, event.ReminderDue, o.signer.Document)
-	made, err := r.log.Which(ctx, subject, event.Span{}, o.id())
+	made, err := r.has(ctx, o, event.ReminderDue, o.id())
 	if err != nil {
 		return nil, err
 	}
 	var outs []stage.Out
-	if !made[o.id()] { // otherwise an earlier attempt, or another event about the same invitation, made it
+	if !made { // otherwise an earlier attempt, or another event about the same invitation, made it
 		if err := r.slot(ctx, in.Data, settings); err != nil {
 			return nil, err
 		}
@@ -57,6 +64,12 @@ func (r reminder) remind(ctx context.Context, in stage.Event[*signingv1.SigningE
 	}
 	more, err := scheduled(ctx, in, next)
 	return append(outs, more...), err
+}
+
+// has reports whether the log has an event about the reminder.
+func (r reminder) has(ctx context.Context, o one, eventType, id string) (bool, error) {
+	found, err := r.log.Which(ctx, event.SubjectOf(o.signer.Source, o.signer.Provider, eventType, o.signer.Document), event.Span{}, id)
+	return found[id], err
 }
 
 // latest returns the last of the person's reminders that is due by now, at least o itself.

@@ -73,10 +73,12 @@ func (o one) scheduledEvent(at time.Time) *signingv1.SigningEvent {
 }
 
 func (o one) cancelledEvent(at time.Time, reason string) *signingv1.SigningEvent {
-	e := o.event(event.ReminderCancelled, event.DerivedID(o.id(), flow.Reminder, "cancelled"), at)
+	e := o.event(event.ReminderCancelled, o.cancelledID(), at)
 	e.Attributes[attributeReason] = reason
 	return e
 }
+
+func (o one) cancelledID() string { return event.DerivedID(o.id(), flow.Reminder, "cancelled") }
 
 // decode returns the reminder of a message in REMIND, without its sending.
 func decode(data []byte) (one, error) {
@@ -112,6 +114,7 @@ func (o one) message(ctx context.Context, msgID string) (stage.Out, error) {
 	s := o.signer
 	m.Subject = flow.ReminderSubject(s.Source, s.Provider, s.Document, s.Recipient)
 	m.Header.Set(jetstream.MsgIDHeader, msgID)
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	return m, nil
 }
 

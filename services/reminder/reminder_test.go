@@ -459,6 +459,7 @@ func TestAnOperatorMakesAReminderDue(t *testing.T) {
 	if all, err = All(t.Context(), h.Env.JS, document); err != nil || len(all) != 1 {
 		t.Fatalf("%v: scheduled %+v, want one", err, all)
 	}
+	cancelled := all[0].of
 	if err := Cancel(t.Context(), h.Env.JS, all[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -469,5 +470,9 @@ func TestAnOperatorMakesAReminderDue(t *testing.T) {
 	}
 	if e := h.events(event.ReminderCancelled, 1)[0]; e.GetAttributes()[attributeReason] != ByOperator {
 		t.Errorf("cancelled: %v", e)
+	}
+	h.fire(cancelled) // a server that was killed may have the replaced schedule again
+	if n := h.Count(flow.Signing, event.TypeFilter(event.ReminderDue)); n != 1 {
+		t.Errorf("the log has %d events reminder.due, want only that of the operator", n)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/stage"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
@@ -120,6 +121,9 @@ func (s *stand) prove(t *testing.T, fault string, happens func()) result {
 	}
 	if r.Lost != 0 || r.Doubled != 0 || r.Given != 0 || r.Stored != r.Accepted || r.Sent != messages*r.Accepted {
 		t.Errorf("%+v", r)
+		for dead, err := range (stage.DeadLetters{JS: s.JetStream(t)}).All(t.Context()) {
+			t.Errorf("%v: dead letter: %s gave up %s after %d attempts: %s, %s", err, dead.Stage, dead.Subject, dead.Attempts, dead.Reason, dead.Error)
+		}
 	}
 	return r
 }
