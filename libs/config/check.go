@@ -110,6 +110,7 @@ func (c *Checker) sources(sources []Source) {
 		c.EachOf(key+".notify.channels", s.Notify.Channels, event.ChannelNames()...)
 		c.EachOf(key+".notify.kinds", s.Notify.Kinds, event.KindNames()...)
 		c.reminders(key+".reminders", s.Reminders)
+		c.quietHours(key+".quiet_hours", s.QuietHours)
 		c.fallback(key+".fallback", s.Fallback)
 
 		// The provider's check needs readable texts.

@@ -20,6 +20,8 @@ type Source struct {
 	Notify     Notify `yaml:"notify"`
 	// Reminders are the reminders to people who have not signed.
 	Reminders Reminders `yaml:"reminders"`
+	// QuietHours are the times at which messages wait.
+	QuietHours QuietHours `yaml:"quiet_hours"`
 	// Fallback is the use of a person's other channel.
 	Fallback Fallback `yaml:"fallback"`
 
@@ -262,6 +264,7 @@ func (s *Source) fillDefaults() {
 		s.Region = d.Region
 	}
 	s.Reminders.fillDefaults()
+	s.QuietHours.fillDefaults()
 	s.Fallback.fillDefaults()
 	l, parts := s.parts()
 	defaults := l.defaults()

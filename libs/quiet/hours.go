@@ -21,6 +21,9 @@ const (
 // They pass midnight if To is before From. Equal minutes mean no quiet hours.
 type Hours struct{ From, To int }
 
+// ErrTooLong is the mistake of quiet hours that leave less than an hour a day for messages.
+var ErrTooLong = fmt.Errorf("want quiet hours of at most %d hours", longest/hour)
+
 var wallClock = regexp.MustCompile(`^([01][0-9]|2[0-3]):([0-5][0-9])$`)
 
 // ParseClock reads a time such as "21:00" as minutes after midnight.
@@ -28,7 +31,7 @@ func ParseClock(text string) (minute int, err error) {
 	t := wallClock.FindStringSubmatch(text)
 	switch {
 	case text == "24:00":
-		return 0, errors.New(`want 00:00 for midnight, not 24:00`)
+		return 0, errors.New("want 00:00 for midnight, not 24:00; quiet hours of 24 hours would leave no time for messages, and equal times switch them off")
 	case t == nil:
 		return 0, fmt.Errorf(`want a time from 00:00 to 23:59, such as "21:00", not %q`, text)
 	}
@@ -46,8 +49,8 @@ func Parse(from, to string) (h Hours, err error) {
 		return Hours{}, err
 	}
 	if h.length() > longest {
-		return Hours{}, fmt.Errorf("want at most %d hours, not %d hours and %d minutes; equal times switch the quiet hours off",
-			longest/hour, h.length()/hour, h.length()%hour)
+		return Hours{}, fmt.Errorf("%w, not %d hours and %d minutes: no time would be left for messages; equal times switch the quiet hours off",
+			ErrTooLong, h.length()/hour, h.length()%hour)
 	}
 	return h, nil
 }

@@ -49,6 +49,20 @@ func destinations(who pack.Recipient, region string) []destination {
 	return all
 }
 
+// others returns a destination for each channel that can replace another one, if it reaches the person. For a channel on which the person gets
+// messages anyway, it is the same destination.
+func others(who pack.Recipient, known []destination, region string) []destination {
+	var all []destination
+	for _, c := range event.Channels {
+		if i := slices.IndexFunc(known, func(r destination) bool { return r.channel == c.Channel }); i >= 0 && known[i].reason == "" {
+			all = append(all, known[i])
+		} else if r, _ := destinationOn(c, who, region); i < 0 && c.Replaces && r.reason == "" {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
 // destinationOn returns a person's destination on one channel, and whether the person must not get messages there.
 func destinationOn(c event.Channel, who pack.Recipient, region string) (r destination, blocked bool) {
 	r = destination{channel: c.Channel, person: &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}}
@@ -101,6 +115,13 @@ func share(people []Person) {
 		for _, r := range who.destinations {
 			if here := (place{r.channel, r.address()}); here.address != "" {
 				at[here] = append(at[here], r.person)
+			}
+		}
+	}
+	for _, who := range people { // a message on another channel may be the only one there, so it names its person by the name
+		for _, r := range who.others {
+			if here := (place{r.channel, r.address()}); !slices.Contains(at[here], r.person) && len(at[here]) > 0 {
+				r.person.SharedBy = uint32(len(at[here])) + 1
 			}
 		}
 	}

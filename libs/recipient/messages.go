@@ -39,6 +39,7 @@ type Maker struct {
 func (m *Maker) People(people []Person) {
 	for i := range people {
 		people[i].destinations = destinations(people[i].Recipient, m.Source.Region)
+		people[i].others = others(people[i].Recipient, people[i].destinations, m.Source.Region)
 	}
 	share(people)
 }
@@ -62,7 +63,24 @@ func (m *Maker) Notify(about *notifyv1.Notification, who Person) {
 		m.suppress(m.message(about, who.Key, destination{person: &notifyv1.Person{RecipientId: who.ID}}), reason)
 		return
 	}
+	first := len(m.Made)
 	m.on(about, who.Key, who.destinations, event.KindOf(about.GetKind()).Link, who.Recipient)
+	for _, n := range m.Made[first:] {
+		n.Alternative = m.alternative(about, who, n.GetChannel())
+	}
+}
+
+// alternative returns the same message on another wanted channel of the person, for a text beyond the person's daily limit; nil if there is none.
+func (m *Maker) alternative(about *notifyv1.Notification, who Person, channel notifyv1.Channel) *notifyv1.Alternative {
+	if event.ChannelOf(channel).Address != event.MobileNumber {
+		return nil
+	}
+	for _, r := range who.others {
+		if r.channel != channel && m.Source.Notify.WantsChannel(event.ChannelName(r.channel)) {
+			return &notifyv1.Alternative{Id: m.message(about, who.Key, r).GetId(), Channel: r.channel, To: r.person}
+		}
+	}
+	return nil
 }
 
 // IDs returns the ids of the messages that Notify makes.
@@ -128,7 +146,7 @@ func (m *Maker) on(about *notifyv1.Notification, key string, destinations []dest
 		case missing != "":
 			m.suppress(n, missing)
 		default:
-			n.To, n.Link = r.person, to
+			n.To, n.Link, n.QuietHours = r.person, to, m.quietHours(n.GetKind(), who)
 			m.Made = append(m.Made, n)
 			reached = true
 		}

@@ -17,6 +17,7 @@ type Person struct {
 	pack.Recipient
 	Key          string        // identifies the person in the ids of messages
 	destinations []destination // one for each channel on which the person gets messages
+	others       []destination // one for each channel that can replace another one and on which the person can be reached
 }
 
 // Distinct returns a document's people, each once.

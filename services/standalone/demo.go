@@ -49,6 +49,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 		s := providers.NewSource(provider, DemoSource, settings...)
 		s.SenderName, s.Locale, s.Region = sender, "en", region
 		s.Reminders = config.DefaultReminders()
+		s.QuietHours = config.NoQuietHours()               // messages appear at any time of day
 		s.Notify.Sender.Email = "sender@signrelay.example" // the address at which the documents' sender gets news, such as a decline
 		return s
 	}

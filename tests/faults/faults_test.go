@@ -15,8 +15,8 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/stage"
 	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/stage"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -102,7 +102,7 @@ func settings(h *testenv.Env, w *world) string {
 	return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000},
-     reminders: {after: %[8]s, per_minute: 60000}}
+     reminders: {after: %[8]s, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}}
 sms: {vonage: {api_key: faults00, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 1000, timeout: 3s,
       receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}

@@ -82,11 +82,11 @@ func (s *stand) settings(h *testenv.Env) string {
 	var list strings.Builder
 	for _, name := range sources {
 		fmt.Fprintf(&list, `
-  - {name: %[1]s, provider: clickwrap, sender_name: Acme, webhook: {secrets: [%[2]q]}, api: {base_url: %[3]q, token: %[4]q, per_minute: 60000}}
+  - {name: %[1]s, provider: clickwrap, sender_name: Acme, webhook: {secrets: [%[2]q]}, api: {base_url: %[3]q, token: %[4]q, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}}
   - {name: %[1]s, provider: pleasesign, sender_name: Acme, region: AU, webhook: {secrets: [%[2]q]},
-     api: {base_url: %[3]q, key: %[5]q, secret: %[6]q, per_minute: 60000}}
+     api: {base_url: %[3]q, key: %[5]q, secret: %[6]q, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}}
   - {name: %[1]s, provider: esign-v1, sender_name: Acme, region: GB, webhook: {token: %[2]q, certificate: %[7]q},
-     api: {base_url: %[3]q, user: u, secret: %[8]q, per_minute: 60000}}
+     api: {base_url: %[3]q, user: u, secret: %[8]q, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}}
 `, name, token(name), s.world.URL, clickwrapAPIToken, pleasesignAPIKey, pleasesignAPISecret, certificate, esignAPISecret)
 	}
 	// A source whose provider signs nothing: every callback with the token is accepted.

@@ -212,18 +212,18 @@ func newEnv(t testing.TB) *Env {
 	return e
 }
 
-// SandboxSettings returns a settings file with the sandbox in place of the outside parties.
+// SandboxSettings returns a settings file with the sandbox in place of the outside parties. Quiet hours are off, so that no test depends on the time of day.
 func SandboxSettings(e *Env) string {
 	links := e.Address("SIGNRELAY_LINKS_ADDR")
 	smtpHost, smtpPort, _ := strings.Cut(e.Address("SIGNRELAY_SMTP_ADDR"), ":")
 	return fmt.Sprintf(`
 sources:
-  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: demo-token},
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: demo-token}, quiet_hours: {from: "00:00", to: "00:00"},
      notify: {sender: {email: sender@signrelay.example}}}
   - {name: demo, provider: pleasesign, sender_name: PleaseSign, region: AU, webhook: {secrets: ["test"]},
-     api: {base_url: %[1]q, key: demo-key, secret: demo-secret, per_minute: 6000}, notify: {sender: {email: sender@signrelay.example}}}
+     api: {base_url: %[1]q, key: demo-key, secret: demo-secret, per_minute: 6000}, quiet_hours: {from: "00:00", to: "00:00"}, notify: {sender: {email: sender@signrelay.example}}}
   - {name: demo, provider: esign-v1, sender_name: Legalesign, region: GB, webhook: {token: demo},
-     api: {base_url: "%[1]s/api/v1", user: demo, secret: demo-secret, per_minute: 6000}, notify: {sender: {email: sender@signrelay.example}}}
+     api: {base_url: "%[1]s/api/v1", user: demo, secret: demo-secret, per_minute: 6000}, quiet_hours: {from: "00:00", to: "00:00"}, notify: {sender: {email: sender@signrelay.example}}}
 sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: Signrelay, base_url: %[1]q,
       receipts_url: "http://%[5]s", signature_secret: demo-signature, signature_method: sha256, receipt_within: 2s}}
 email: {from: "Signrelay <no-reply@signrelay.example>", smtp: {host: %[2]q, port: %[3]s, tls: none}}

@@ -204,7 +204,7 @@ func (x Link_Purpose) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Link_Purpose.Descriptor instead.
 func (Link_Purpose) EnumDescriptor() ([]byte, []int) {
-	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{2, 0}
+	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{4, 0}
 }
 
 // Notification is one message to one person on one channel, on its way from enricher to sender.
@@ -256,7 +256,11 @@ type Notification struct {
 	// One message to one person on several channels, on its way to the shortener: the notification for each channel, complete. They have
 	// the same link, and no per_channel. The message around them has only an id, a document_id and an empty link: a shortener of a
 	// version without this field finds no API for it, and leaves it to a newer one.
-	PerChannel    []*Notification `protobuf:"bytes,19,rep,name=per_channel,json=perChannel,proto3" json:"per_channel,omitempty"`
+	PerChannel []*Notification `protobuf:"bytes,19,rep,name=per_channel,json=perChannel,proto3" json:"per_channel,omitempty"`
+	// The times at which it is not sent; unset if it is sent at any time.
+	QuietHours *QuietHours `protobuf:"bytes,20,opt,name=quiet_hours,json=quietHours,proto3" json:"quiet_hours,omitempty"`
+	// The same message on another channel of the person, for a text beyond the person's daily limit; unset if there is none.
+	Alternative   *Alternative `protobuf:"bytes,21,opt,name=alternative,proto3" json:"alternative,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -424,6 +428,157 @@ func (x *Notification) GetPerChannel() []*Notification {
 	return nil
 }
 
+func (x *Notification) GetQuietHours() *QuietHours {
+	if x != nil {
+		return x.QuietHours
+	}
+	return nil
+}
+
+func (x *Notification) GetAlternative() *Alternative {
+	if x != nil {
+		return x.Alternative
+	}
+	return nil
+}
+
+// QuietHours are the times at which a message is not sent: from "from" up to "to" in each zone.
+type QuietHours struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first minute of the quiet hours, counted from midnight.
+	From uint32 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// The first minute after them. They pass midnight if it is before "from".
+	To uint32 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	// The time zones in which the person may be, by the person's number ("America/New_York"); empty if they are unknown.
+	Zones []string `protobuf:"bytes,3,rep,name=zones,proto3" json:"zones,omitempty"`
+	// The time zone of the source: it counts if zones is empty, or if the quiet hours of zones leave no common time.
+	HomeZone      string `protobuf:"bytes,4,opt,name=home_zone,json=homeZone,proto3" json:"home_zone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuietHours) Reset() {
+	*x = QuietHours{}
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuietHours) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuietHours) ProtoMessage() {}
+
+func (x *QuietHours) ProtoReflect() protoreflect.Message {
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuietHours.ProtoReflect.Descriptor instead.
+func (*QuietHours) Descriptor() ([]byte, []int) {
+	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *QuietHours) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *QuietHours) GetTo() uint32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *QuietHours) GetZones() []string {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *QuietHours) GetHomeZone() string {
+	if x != nil {
+		return x.HomeZone
+	}
+	return ""
+}
+
+// Alternative is a message on another channel in place of this one.
+type Alternative struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its channel.
+	Channel Channel `protobuf:"varint,2,opt,name=channel,proto3,enum=signrelay.notify.v1.Channel" json:"channel,omitempty"`
+	// Its recipient, with the address on that channel.
+	To            *Person `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alternative) Reset() {
+	*x = Alternative{}
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alternative) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alternative) ProtoMessage() {}
+
+func (x *Alternative) ProtoReflect() protoreflect.Message {
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
+func (*Alternative) Descriptor() ([]byte, []int) {
+	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Alternative) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Alternative) GetChannel() Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return Channel_CHANNEL_UNSPECIFIED
+}
+
+func (x *Alternative) GetTo() *Person {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // Person is the recipient of a message.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -450,7 +605,7 @@ type Person struct {
 
 func (x *Person) Reset() {
 	*x = Person{}
-	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[1]
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +617,7 @@ func (x *Person) String() string {
 func (*Person) ProtoMessage() {}
 
 func (x *Person) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[1]
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +630,7 @@ func (x *Person) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Person.ProtoReflect.Descriptor instead.
 func (*Person) Descriptor() ([]byte, []int) {
-	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{1}
+	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Person) GetRecipientId() string {
@@ -550,7 +705,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[2]
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +717,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[2]
+	mi := &file_signrelay_notify_v1_notification_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +730,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{2}
+	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Link) GetTarget() string {
@@ -603,7 +758,7 @@ var File_signrelay_notify_v1_notification_proto protoreflect.FileDescriptor
 
 const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\n" +
-	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x06\n" +
+	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\a\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x16\n" +
@@ -630,7 +785,20 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\revent_subject\x18\x11 \x01(\tR\feventSubject\x12B\n" +
 	"\x0fevent_stored_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\reventStoredAt\x12B\n" +
 	"\vper_channel\x18\x13 \x03(\v2!.signrelay.notify.v1.NotificationR\n" +
-	"perChannel\"\xed\x01\n" +
+	"perChannel\x12@\n" +
+	"\vquiet_hours\x18\x14 \x01(\v2\x1f.signrelay.notify.v1.QuietHoursR\n" +
+	"quietHours\x12B\n" +
+	"\valternative\x18\x15 \x01(\v2 .signrelay.notify.v1.AlternativeR\valternative\"c\n" +
+	"\n" +
+	"QuietHours\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\rR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\rR\x02to\x12\x14\n" +
+	"\x05zones\x18\x03 \x03(\tR\x05zones\x12\x1b\n" +
+	"\thome_zone\x18\x04 \x01(\tR\bhomeZone\"\x82\x01\n" +
+	"\vAlternative\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
+	"\achannel\x18\x02 \x01(\x0e2\x1c.signrelay.notify.v1.ChannelR\achannel\x12+\n" +
+	"\x02to\x18\x03 \x01(\v2\x1b.signrelay.notify.v1.PersonR\x02to\"\xed\x01\n" +
 	"\x06Person\x12!\n" +
 	"\frecipient_id\x18\x01 \x01(\tR\vrecipientId\x12\x1d\n" +
 	"\n" +
@@ -677,31 +845,37 @@ func file_signrelay_notify_v1_notification_proto_rawDescGZIP() []byte {
 }
 
 var file_signrelay_notify_v1_notification_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_signrelay_notify_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_signrelay_notify_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_signrelay_notify_v1_notification_proto_goTypes = []any{
 	(Kind)(0),                     // 0: signrelay.notify.v1.Kind
 	(Channel)(0),                  // 1: signrelay.notify.v1.Channel
 	(Link_Purpose)(0),             // 2: signrelay.notify.v1.Link.Purpose
 	(*Notification)(nil),          // 3: signrelay.notify.v1.Notification
-	(*Person)(nil),                // 4: signrelay.notify.v1.Person
-	(*Link)(nil),                  // 5: signrelay.notify.v1.Link
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*QuietHours)(nil),            // 4: signrelay.notify.v1.QuietHours
+	(*Alternative)(nil),           // 5: signrelay.notify.v1.Alternative
+	(*Person)(nil),                // 6: signrelay.notify.v1.Person
+	(*Link)(nil),                  // 7: signrelay.notify.v1.Link
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_signrelay_notify_v1_notification_proto_depIdxs = []int32{
-	0, // 0: signrelay.notify.v1.Notification.kind:type_name -> signrelay.notify.v1.Kind
-	1, // 1: signrelay.notify.v1.Notification.channel:type_name -> signrelay.notify.v1.Channel
-	4, // 2: signrelay.notify.v1.Notification.to:type_name -> signrelay.notify.v1.Person
-	5, // 3: signrelay.notify.v1.Notification.link:type_name -> signrelay.notify.v1.Link
-	6, // 4: signrelay.notify.v1.Notification.occurred_at:type_name -> google.protobuf.Timestamp
-	6, // 5: signrelay.notify.v1.Notification.recorded_at:type_name -> google.protobuf.Timestamp
-	6, // 6: signrelay.notify.v1.Notification.event_stored_at:type_name -> google.protobuf.Timestamp
-	3, // 7: signrelay.notify.v1.Notification.per_channel:type_name -> signrelay.notify.v1.Notification
-	2, // 8: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	0,  // 0: signrelay.notify.v1.Notification.kind:type_name -> signrelay.notify.v1.Kind
+	1,  // 1: signrelay.notify.v1.Notification.channel:type_name -> signrelay.notify.v1.Channel
+	6,  // 2: signrelay.notify.v1.Notification.to:type_name -> signrelay.notify.v1.Person
+	7,  // 3: signrelay.notify.v1.Notification.link:type_name -> signrelay.notify.v1.Link
+	8,  // 4: signrelay.notify.v1.Notification.occurred_at:type_name -> google.protobuf.Timestamp
+	8,  // 5: signrelay.notify.v1.Notification.recorded_at:type_name -> google.protobuf.Timestamp
+	8,  // 6: signrelay.notify.v1.Notification.event_stored_at:type_name -> google.protobuf.Timestamp
+	3,  // 7: signrelay.notify.v1.Notification.per_channel:type_name -> signrelay.notify.v1.Notification
+	4,  // 8: signrelay.notify.v1.Notification.quiet_hours:type_name -> signrelay.notify.v1.QuietHours
+	5,  // 9: signrelay.notify.v1.Notification.alternative:type_name -> signrelay.notify.v1.Alternative
+	1,  // 10: signrelay.notify.v1.Alternative.channel:type_name -> signrelay.notify.v1.Channel
+	6,  // 11: signrelay.notify.v1.Alternative.to:type_name -> signrelay.notify.v1.Person
+	2,  // 12: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_signrelay_notify_v1_notification_proto_init() }
@@ -715,7 +889,7 @@ func file_signrelay_notify_v1_notification_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signrelay_notify_v1_notification_proto_rawDesc), len(file_signrelay_notify_v1_notification_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
