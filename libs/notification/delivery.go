@@ -42,7 +42,7 @@ type Sender struct {
 	// ReceiptWithin is the time within which the receipt of an attempt of unknown outcome arrives. The message is not sent again before. 0
 	// for a vendor without receipts.
 	ReceiptWithin time.Duration
-	// Now is the clock for the age of held messages; nil for time.Now.
+	// Now is the clock for the age of held messages and for the times that people see; nil for that of the environment.
 	Now func() time.Time
 }
 
@@ -63,7 +63,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		return fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
 	}
 	if s.Now == nil {
-		s.Now = time.Now
+		s.Now = env.Now
 	}
 	channel, ok := event.ChannelOfStage(place.Name)
 	if !ok {
@@ -172,12 +172,12 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		d.metrics.unknown.WithLabelValues(event.ChannelName(n.GetChannel())).Inc()
 	}
 	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), event.ChannelName(n.GetChannel()), event.KindName(n.GetKind())).Inc()
-	published, err := outs(ctx, Sent(n, d.stage, time.Now(), receipt))
+	published, err := outs(ctx, Sent(n, d.stage, d.Now(), receipt))
 	if err != nil || receipt.PartsRefused == "" {
 		return published, err
 	}
 	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), event.ChannelName(n.GetChannel()), receipt.Reason, string(receipt.Fault)).Inc()
-	undelivered, err := outs(ctx, Undelivered(n, d.stage, time.Now(), receipt))
+	undelivered, err := outs(ctx, Undelivered(n, d.stage, d.Now(), receipt))
 	return append(published, undelivered...), err
 }
 
@@ -352,7 +352,7 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice b
 		return nil, false, err
 	}
 	receipt.PossibleDuplicate = twice
-	missing, err = outs(ctx, Sent(n, d.stage, time.Now(), *receipt))
+	missing, err = outs(ctx, Sent(n, d.stage, d.Now(), *receipt))
 	return missing, true, err
 }
 
@@ -371,7 +371,7 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	if !named(n) {
 		return nil // its events have no subject
 	}
-	e := Failed(n, d.stage, time.Now(), reason, fault)
+	e := Failed(n, d.stage, d.Now(), reason, fault)
 	e.Notice.PossibleDuplicate = d.twice(in)
 	if in.Replays > 0 { // not the same failure as the first one, which the log has
 		e.Id = event.DerivedID(e.GetId(), d.stage, "replay/"+strconv.Itoa(in.Replays))

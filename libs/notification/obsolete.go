@@ -27,6 +27,6 @@ func (d delivery) suppressObsolete(ctx context.Context, n *notifyv1.Notification
 	if err != nil || is.Over == "" {
 		return nil, false, err
 	}
-	report, err = outs(ctx, Suppressed(n, d.stage, now, is.Over))
+	report, err = outs(ctx, Suppressed(n, d.stage, d.Now(), is.Over))
 	return report, err == nil, err
 }

@@ -3,6 +3,7 @@ package service
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,6 +35,9 @@ type Env struct {
 	Gaps *dedupe.Gaps
 	// Limits keeps outbound calls below the rates that other parties accept: for all replicas together if Redis is configured.
 	Limits limit.Limiter
+	// Now is the clock of the times that people see: when a reminder is due, quiet hours, when a message was sent. Tests move it. The age of a
+	// stored message is not measured with it, because the broker sets the time of storage.
+	Now func() time.Time
 	// Up reports that Run has mounted its handlers and starts to work. Call it once.
 	Up func()
 }

@@ -352,6 +352,7 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 			Health:  health,
 			Public:  r.routes(s, h, unrouted),
 			Limits:  p.limits,
+			Now:     time.Now,
 		}
 		if len(h.Services) > 1 {
 			env.Log = h.Log.With("component", s.Name)

@@ -33,6 +33,7 @@ func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger)
 	}
 	env := Env{
 		Name: name, Config: cfg, Live: live, Log: log, Metrics: prometheus.NewRegistry(), NATS: p.nats, JS: p.js, Claims: p.claims, Gaps: p.gaps,
+		Now: time.Now,
 	}
 	return env, p.close, nil
 }

@@ -59,7 +59,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 		Name: t.Name(), Config: settings, Live: config.NewLive(settings), Metrics: prometheus.NewRegistry(), NATS: conn, JS: js,
 		Log:    slog.New(slog.NewJSONHandler(b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Health: new(service.Health), Public: service.NewRoutes(), Gaps: gaps,
-		Limits: limit.NewLocal(),
+		Limits: limit.NewLocal(), Now: time.Now,
 		Claims: func(o dedupe.Options) dedupe.Store {
 			return dedupe.NewGuard(dedupe.NewBucket(memory, o), event.Log{JS: js, Stream: flow.Signing}, gaps, o)
 		},

@@ -31,14 +31,14 @@ var Service = service.Service{
 
 // Run works until ctx ends.
 func Run(ctx context.Context, env service.Env) error {
-	return run(ctx, env, time.Now, flow.StageNamed(flow.Reminder), flow.StageNamed(flow.ReminderDue))
+	return run(ctx, env, flow.StageNamed(flow.Reminder), flow.StageNamed(flow.ReminderDue))
 }
 
-func run(ctx context.Context, env service.Env, now func() time.Time, schedule, due flow.Stage) error {
+func run(ctx context.Context, env service.Env, schedule, due flow.Stage) error {
 	r := reminder{
 		sources: config.Pick(env.Live, sources).Now,
 		log:     event.Log{JS: env.JS, Stream: flow.Signing}, scheduled: event.Log{JS: env.JS, Stream: flow.Remind},
-		slots: env.Limits, now: now,
+		slots: env.Limits, now: env.Now,
 	}
 	env.Up()
 	both, ctx := errgroup.WithContext(ctx)

@@ -41,7 +41,8 @@ func start(t *testing.T, change func(*config.Source), after ...time.Duration) *h
 	}
 	h := &harness{Bench: servicetest.New(t, config.Config{Sources: []config.Source{src}}), t: t}
 	h.Start(func(ctx context.Context, env service.Env) error {
-		return run(ctx, env, h.now, servicetest.RetrySoon(flow.Reminder), servicetest.RetrySoon(flow.ReminderDue))
+		env.Now = h.now
+		return run(ctx, env, servicetest.RetrySoon(flow.Reminder), servicetest.RetrySoon(flow.ReminderDue))
 	})
 	return h
 }
