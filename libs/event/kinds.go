@@ -17,6 +17,9 @@ type Kind struct {
 	Signers  bool                  // the message is for signers: it waits until the signers are known
 	Link     notifyv1.Link_Purpose // the purpose of the signers' link; unspecified if the message has no link
 	Asks     bool                  // the message asks its person to sign: it is obsolete when the document does not wait for the person any more
+	// Replies is true if the message responds to a person's own text. The SMS sender makes it from the text, so that no event makes it a second
+	// time. An opt-out does not stop it, and it does not wait for the morning: the person has just written.
+	Replies bool
 }
 
 // Kinds lists the kinds of messages and the events that cause them. The order is that of the messages that follow from one event.
@@ -41,6 +44,9 @@ var Kinds = []Kind{
 	{Kind: notifyv1.Kind_KIND_VOIDED, After: []string{DocumentVoided}},
 	{Kind: notifyv1.Kind_KIND_EXPIRED, After: []string{DocumentExpired}, Occasion: DocumentExpired},
 	{Kind: notifyv1.Kind_KIND_UNDELIVERABLE, After: []string{RecipientUndeliverable}},
+	{Kind: notifyv1.Kind_KIND_STOPPED, After: []string{RecipientOptedOut}, Replies: true},
+	{Kind: notifyv1.Kind_KIND_STARTED, After: []string{RecipientOptedIn}, Replies: true},
+	{Kind: notifyv1.Kind_KIND_HELP, After: []string{RecipientReplied}, Replies: true},
 }
 
 // KindOf returns a kind's row. For a kind without a row, such as one of a later release, it returns an empty row.
@@ -51,11 +57,11 @@ func KindOf(kind notifyv1.Kind) Kind {
 	return Kind{Kind: kind}
 }
 
-// KindsAfter returns the kinds of messages that an event of a type may cause.
+// KindsAfter returns the kinds of messages that an event of a type may cause, without replies: the SMS sender makes those.
 func KindsAfter(eventType string) []notifyv1.Kind {
 	var kinds []notifyv1.Kind
 	for _, k := range Kinds {
-		if slices.Contains(k.After, eventType) {
+		if !k.Replies && slices.Contains(k.After, eventType) {
 			kinds = append(kinds, k.Kind)
 		}
 	}

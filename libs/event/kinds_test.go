@@ -78,6 +78,11 @@ func TestMessagesThatFollowFromAnEvent(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	for _, name := range []string{event.RecipientOptedOut, event.RecipientOptedIn, event.RecipientReplied} {
+		if kinds := event.KindsAfter(name); kinds != nil { // the enricher would make a second reply
+			t.Errorf("%s makes %v", name, kinds)
+		}
+	}
 	if kinds := event.KindsAfter(event.DocumentUpdated); kinds != nil || event.KindOf(notifyv1.Kind(99)).After != nil {
 		t.Errorf("from an addition: %v", kinds)
 	}

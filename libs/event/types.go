@@ -28,6 +28,9 @@ const (
 	RecipientDownloaded      = "recipient.downloaded"
 	RecipientDeclined        = "recipient.declined"
 	RecipientUndeliverable   = "recipient.undeliverable"
+	RecipientOptedOut        = "recipient.opted-out"
+	RecipientOptedIn         = "recipient.opted-in"
+	RecipientReplied         = "recipient.replied"
 
 	AgreementPublished = "agreement.published"
 	EndpointTested     = "endpoint.tested"
@@ -96,6 +99,10 @@ var Types = []Type{
 	{RecipientDownloaded, false, "The person has fetched the signed document."},
 	{RecipientDeclined, true, "The person has declined to sign."},
 	{RecipientUndeliverable, false, "The provider could not reach the person."},
+
+	{RecipientOptedOut, false, "The person does not want messages any more, by a reply to a text or on the page of a short link; attributes.channel says which messages."},
+	{RecipientOptedIn, false, "The person wants messages again, after an opt-out."},
+	{RecipientReplied, false, "The person replied to a text with other words than an opt-out or its opposite."},
 
 	{AgreementPublished, false, "A version of an agreement, or a group of agreements, was published."},
 	{EndpointTested, false, "The provider has tested its webhook."},

@@ -72,6 +72,9 @@ const (
 	Texts     = "TEXTS"
 	// Attempts is written by senders.
 	Attempts = "ATTEMPTS"
+	// OptOuts is written by the SMS sender and the shortener.
+	OptOuts = "OPTOUTS"
+	Inbound = "INBOUND"
 )
 
 // Remember is the time for which an ingested event's id is remembered. It is longer than the longest retry of a provider, PleaseSign's three
@@ -87,7 +90,9 @@ var Buckets = []Bucket{
 	{Name: State, Purpose: "gaps of the dedupe store, and the stages' floors"},
 	{Name: Links, MaxAge: 90 * day, Expires: true, Purpose: "our own short links"},
 	{Name: Attempts, MaxAge: RememberSent, Purpose: "messages that were not sent at once: unknown attempts, held messages"},
-	{Name: Texts, MaxAge: RememberText, Purpose: "the delivery receipts of each text message"},
+	{Name: Texts, MaxAge: RememberText, Purpose: "the delivery receipts of each text message, and the last text to each number"},
+	{Name: OptOuts, Purpose: "who does not want messages any more, under keyed hashes"},
+	{Name: Inbound, MaxAge: RememberInbound, Purpose: "replies to texts that were handled, and parts of long ones"},
 }
 
 // UpdateAttempts is the number of times that a replica tries to change an entry of a bucket, while other replicas change it too. In each
@@ -101,6 +106,9 @@ const RememberSent = 15 * day
 // RememberText is the time for which a text's delivery receipts are accepted. Vonage tries for 72 hours to deliver a text, and then for
 // another 72 hours to report the result.
 const RememberText = 7 * day
+
+// RememberInbound is the time for which a reply's id is remembered: twice the time for which Vonage repeats a reply.
+const RememberInbound = 2 * day
 
 // Policy is the number of attempts of a stage, and the delays between them.
 type Policy struct {
@@ -138,6 +146,9 @@ type Keys struct {
 	Bucket string
 	Keys   string // a subject filter; ">" for all
 }
+
+// lookup returns the stream of a bucket, for a service that reads several of its entries in one request.
+func lookup(bucket string) string { return "KV_" + bucket }
 
 // Rate limits that replicas share: the first words of their keys.
 const (
@@ -233,23 +244,31 @@ var Stages = []Stage{
 	},
 	{
 		Name: Shortener, Stream: Notify, Consumes: []string{ToShorten},
-		Publishes: []string{ToSend, event.EntityFilter(event.EntityLink)},
-		// The events that it published before.
-		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Links, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
+		Publishes: []string{
+			ToSend, event.EntityFilter(event.EntityLink), event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn),
+		},
+		// The events that it published before; who does not want messages.
+		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "document.>"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
 		Purpose: "makes short links and serves them", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
 		Name: SMSSender, Stream: Notify, Consumes: []string{SendFilter("sms")},
-		Publishes: []string{outcomes},
-		// Earlier sends, and the number of unknown attempts.
-		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}}, Rates: []string{RateVonage}},
+		Publishes: []string{
+			outcomes, event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn), event.TypeFilter(event.RecipientReplied),
+			SendFilter("sms"), // replies to a person's own text
+		},
+		// Earlier sends, the number of unknown attempts, and who does not want messages.
+		Uses: Uses{
+			Streams: []string{Signing, lookup(OptOuts)},
+			Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}, {OptOuts, "number.>"}, {Inbound, ">"}}, Rates: []string{RateVonage},
+		},
 		Purpose: "sends texts by Vonage and receives its delivery receipts", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: retryForADay,
 	},
 	{
 		Name: EmailSender, Stream: Notify, Consumes: []string{SendFilter("email")},
 		Publishes: []string{outcomes},
-		// Earlier sends, and the number of unknown attempts.
-		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Attempts, "message.email.>"}}},
+		// Earlier sends, the number of unknown attempts, and who does not want messages.
+		Uses: Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Attempts, "message.email.>"}}},
 		// 10 minutes for the reply to the final dot, and the other steps.
 		Purpose: "sends e-mails by SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: retryForADay,
 	},

@@ -25,7 +25,9 @@ type part struct {
 var layouts = map[string]layout{
 	sms: {parts: []string{"sms"}, render: func(s *Set, n *notifyv1.Notification) []part {
 		text, err := s.SMS(n)
-		return []part{{"sms", text, err}}
+		from := TextSender{NoReplies: true, Contact: "stop@acme.example"}
+		longer, longerErr := s.SMSFrom(n, from)
+		return []part{{"sms", text, err}, {"sms", longer, longerErr}}
 	}},
 	email: {parts: []string{"subject", "text", "html"}, html: true, render: func(s *Set, n *notifyv1.Notification) []part {
 		subject, text, html, err := s.Email(n)

@@ -23,6 +23,7 @@ type facts struct {
 	Missing         uint32 // signatures
 	Link            string // the short link; empty if the kind has none
 	Locale          string // of the message, a BCP 47 tag
+	Contact         string // the operator's other way to opt out of texts; may be empty
 }
 
 // The maximum length of a title and a name in a message, in characters. Providers allow hundreds, and each 153 characters cost one more SMS

@@ -54,13 +54,30 @@ var builtin = sync.OnceValue(func() *Set {
 })
 
 // SMS returns n's text message. It is in the GSM 7-bit alphabet if no meaning is lost (see gsm7.Fold).
-func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
+func (s *Set) SMS(n *notifyv1.Notification) (string, error) { return s.SMSFrom(n, TextSender{}) }
+
+// TextSender describes the sender of a text message.
+type TextSender struct {
+	// NoReplies is true if the sender cannot receive replies. Then each text to a signer says how to get no more texts: the law requires that if
+	// a person cannot reply STOP.
+	NoReplies bool
+	Contact   string // another way to opt out; empty names the sender
+}
+
+// SMSFrom is SMS for a sender.
+func (s *Set) SMSFrom(n *notifyv1.Notification, from TextSender) (string, error) {
 	about, m, err := s.prepare(n, sms)
 	if err != nil {
 		return "", err
 	}
+	about.Contact = Sender(from.Contact)
 	whose, whoseErr := m.whose(about)
 	text, err := render(m.text, "sms", about)
+	if from.NoReplies && !about.ToSender && err == nil {
+		var ending string
+		ending, err = render(m.text, "no-replies", about)
+		text += " " + ending
+	}
 	return gsm7.Fold(whose + text), errors.Join(whoseErr, err)
 }
 

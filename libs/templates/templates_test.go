@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -69,8 +70,12 @@ func TestEveryKindHasTemplates(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		about := "PS Employment Agreement"
+		if event.KindOf(notifyv1.Kind(kind)).Replies { // it is about all texts of the sender
+			about = "PactSafe"
+		}
 		for part, s := range map[string]string{"sms": sms, "subject": subject, "text": text, "html": html} {
-			if !strings.Contains(s, "PS Employment Agreement") || strings.Contains(s, "<no value>") || strings.Contains(s, "provider.example") {
+			if !strings.Contains(s, about) || strings.Contains(s, "<no value>") || strings.Contains(s, "provider.example") {
 				t.Errorf("%s, %s = %q", name, part, s)
 			}
 		}
@@ -277,6 +282,52 @@ func TestGerman(t *testing.T) {
 		got, err := builtin(t).SMS(n)
 		if err != nil || got != want {
 			t.Errorf("SMS = %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+// The replies to a person's own text name the sender, and the words with which the person can change it.
+func TestRepliesToTexts(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		kind    notifyv1.Kind
+		locale  string
+		contact string
+		want    string
+	}{
+		{notifyv1.Kind_KIND_STOPPED, "en", "", "You will get no more texts from PactSafe. Reply START to get them again."},
+		{notifyv1.Kind_KIND_STARTED, "en", "", "You will get texts from PactSafe again. Reply STOP to end them, or HELP for help."},
+		{notifyv1.Kind_KIND_HELP, "en", "", "PactSafe sends you documents to sign. Reply STOP to get no more texts."},
+		{notifyv1.Kind_KIND_HELP, "en", "+1 317 555 0100", "PactSafe sends you documents to sign. Contact: +1 317 555 0100. Reply STOP to get no more texts."},
+		{notifyv1.Kind_KIND_STOPPED, "de", "", "Sie erhalten keine SMS mehr von PactSafe. Mit der Antwort START erhalten Sie wieder welche."},
+		{notifyv1.Kind_KIND_HELP, "de", "", "PactSafe sendet Ihnen Dokumente zur Unterschrift. Mit der Antwort STOP erhalten Sie keine SMS mehr."},
+	} {
+		n := example(row.kind)
+		n.Locale = row.locale
+		if got, err := builtin(t).SMSFrom(n, templates.TextSender{Contact: row.contact}); err != nil || got != row.want {
+			t.Errorf("%q, %v; want %q", got, err, row.want)
+		}
+	}
+}
+
+// A person cannot reply STOP to a name, so each text to a signer says what to do.
+func TestTextsFromASenderThatCannotReceiveReplies(t *testing.T) {
+	t.Parallel()
+	const invitation = `You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: https://bit.ly/2131NDa`
+	for _, row := range []struct {
+		contact, sender, locale string
+		toSender                bool
+		want                    string
+	}{
+		{"", "PactSafe", "en", false, invitation + " To get no more texts, ask PactSafe."},
+		{"stop@acme.example", "PactSafe", "en", false, invitation + " To get no more texts: stop@acme.example"},
+		{"stop@acme.example", "PactSafe", "en", true, invitation},
+		{"", "", "de", false, `Sie haben "PS Employment Agreement" erhalten. Bitte prüfen und unterschreiben: https://bit.ly/2131NDa Keine SMS mehr? Bitte an den Absender wenden.`},
+	} {
+		n := example(notifyv1.Kind_KIND_INVITATION)
+		n.SenderName, n.Locale, n.To.Sender = row.sender, row.locale, row.toSender
+		if got, err := builtin(t).SMSFrom(n, templates.TextSender{NoReplies: true, Contact: row.contact}); err != nil || got != row.want {
+			t.Errorf("%q, %v; want %q", got, err, row.want)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 var All = []config.Declared{
 	providers.Settings,
 	smssettings.VonageSection,
+	smssettings.OptOutSection,
 	emailsettings.Section,
 	config.Shared("limits"),
 	shortenersettings.Section,

@@ -19,6 +19,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -274,6 +275,13 @@ func suppress(t *testing.T, h *testenv.Env) {
 	h.Publish(t, m, err)
 	m, err = event.Message(t.Context(), notification.Deferred(unreachable, flow.SMSSender, time.Now(), "quota-exceeded", outcome.Operator, ""))
 	h.Publish(t, m, err)
+	for _, typ := range []string{event.RecipientOptedOut, event.RecipientOptedIn, event.RecipientReplied} {
+		m, err := event.Message(t.Context(), &signingv1.SigningEvent{
+			Id: event.DerivedID("", typ, t.Name()), Source: "demo", Provider: "clickwrap", Type: typ, OccurredAt: timestamppb.Now(),
+			Verification: signingv1.Verification_VERIFICATION_INTERNAL, Recipient: &signingv1.Recipient{Mobile: "+13175551234"},
+		})
+		h.Publish(t, m, err)
+	}
 }
 
 var shortLink = regexp.MustCompile(`https?://\S+/l/[a-z2-7]{14}[se]`)

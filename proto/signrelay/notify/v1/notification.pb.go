@@ -46,20 +46,29 @@ const (
 	Kind_KIND_EXPIRED Kind = 7
 	// The provider could not reach a person.
 	Kind_KIND_UNDELIVERABLE Kind = 8
+	// Confirms to a person who replied STOP to a text that no more texts follow.
+	Kind_KIND_STOPPED Kind = 9
+	// Confirms to a person who replied START that texts are sent again.
+	Kind_KIND_STARTED Kind = 10
+	// Responds to a person who replied HELP.
+	Kind_KIND_HELP Kind = 11
 )
 
 // Enum value maps for Kind.
 var (
 	Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_INVITATION",
-		2: "KIND_PROGRESS",
-		3: "KIND_COMPLETED",
-		4: "KIND_REMINDER",
-		5: "KIND_DECLINED",
-		6: "KIND_VOIDED",
-		7: "KIND_EXPIRED",
-		8: "KIND_UNDELIVERABLE",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_INVITATION",
+		2:  "KIND_PROGRESS",
+		3:  "KIND_COMPLETED",
+		4:  "KIND_REMINDER",
+		5:  "KIND_DECLINED",
+		6:  "KIND_VOIDED",
+		7:  "KIND_EXPIRED",
+		8:  "KIND_UNDELIVERABLE",
+		9:  "KIND_STOPPED",
+		10: "KIND_STARTED",
+		11: "KIND_HELP",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":   0,
@@ -71,6 +80,9 @@ var (
 		"KIND_VOIDED":        6,
 		"KIND_EXPIRED":       7,
 		"KIND_UNDELIVERABLE": 8,
+		"KIND_STOPPED":       9,
+		"KIND_STARTED":       10,
+		"KIND_HELP":          11,
 	}
 )
 
@@ -816,7 +828,7 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPURPOSE_SIGN\x10\x01\x12\x14\n" +
-	"\x10PURPOSE_DOWNLOAD\x10\x02*\xb9\x01\n" +
+	"\x10PURPOSE_DOWNLOAD\x10\x02*\xec\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKIND_INVITATION\x10\x01\x12\x11\n" +
@@ -826,7 +838,11 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\rKIND_DECLINED\x10\x05\x12\x0f\n" +
 	"\vKIND_VOIDED\x10\x06\x12\x10\n" +
 	"\fKIND_EXPIRED\x10\a\x12\x16\n" +
-	"\x12KIND_UNDELIVERABLE\x10\b*F\n" +
+	"\x12KIND_UNDELIVERABLE\x10\b\x12\x10\n" +
+	"\fKIND_STOPPED\x10\t\x12\x10\n" +
+	"\fKIND_STARTED\x10\n" +
+	"\x12\r\n" +
+	"\tKIND_HELP\x10\v*F\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vCHANNEL_SMS\x10\x01\x12\x11\n" +
