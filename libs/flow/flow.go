@@ -255,7 +255,7 @@ var Stages = []Stage{
 		Name: SMSSender, Stream: Notify, Consumes: []string{SendFilter("sms")},
 		Publishes: []string{
 			outcomes, event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn), event.TypeFilter(event.RecipientReplied),
-			SendFilter("sms"), // replies to a person's own text
+			ReplyFilter,
 		},
 		// Earlier sends, the number of unknown attempts, and who does not want messages.
 		Uses: Uses{

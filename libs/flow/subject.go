@@ -45,6 +45,22 @@ func SendSubject(channel, source, provider, documentID string) string {
 	return sendPrefix + channel + "." + source + "." + provider + "." + event.DocumentToken(documentID)
 }
 
+// ReplyFilter is the filter of replies to people's own texts. The SMS sender may publish only these messages to itself.
+const ReplyFilter = sendPrefix + "sms.*.*.*." + reply
+
+// reply is the last token of the subject of a reply.
+const reply = "reply"
+
+// ReplySubject returns the subject of a reply to a person's own text: notify.v1.send.<channel>.<source>.<provider>.<document>.reply.
+func ReplySubject(channel, source, provider, documentID string) string {
+	return SendSubject(channel, source, provider, documentID) + "." + reply
+}
+
+// Replies reports whether a subject is that of a reply to a person's own text.
+func Replies(subject string) bool {
+	return strings.HasPrefix(subject, sendPrefix) && strings.HasSuffix(subject, "."+reply) && strings.Count(subject, ".") == strings.Count(ReplyFilter, ".")
+}
+
 // SendFilter returns the filter of the sender of a channel.
 func SendFilter(channel string) string { return sendPrefix + channel + ".>" }
 
@@ -62,6 +78,9 @@ func ParseNotification(subject string) (Address, bool) {
 		rest = "." + rest
 	} else if rest, links = strings.CutPrefix(subject, sendPrefix); !links {
 		return Address{}, false
+	}
+	if Replies(subject) {
+		rest = strings.TrimSuffix(rest, "."+reply)
 	}
 	t := strings.Split(rest, ".")
 	if len(t) != 4 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -136,6 +137,9 @@ func (c *causes) remember(key string) {
 func (d delivery) verify(ctx context.Context, in stage.Event[*notifyv1.Notification]) error {
 	if link := in.Data.GetLink(); link != nil && !d.Links.Ours(link.GetShort()) {
 		return outcome.Refused(outcome.Ours, linkForeign, errors.New("the message's link is not one that the shortener in the settings makes"))
+	}
+	if flow.Replies(in.Subject) && !event.KindOf(in.Data.GetKind()).Replies {
+		return outcome.Refused(outcome.Ours, causeUnknown, errors.New("the message is on the subject of replies to texts, and its kind is no reply"))
 	}
 	return d.causes.verify(ctx, in.Data, in.Attempt)
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -73,6 +75,9 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		Sender: s, stage: place.Name, channel: channel.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, logger: env.Log,
 	}
 	d.causes = &causes{log: d.log}
+	if d.optOuts, err = optout.Open(ctx, env.JS, keyring.New(env.Config.MasterKeys())); err != nil {
+		return err
+	}
 	d.limits = newLimits(env, channel, s.Destination)
 	if d.metrics, err = newMetrics(env.Metrics, channel.Name); err != nil {
 		return err
@@ -102,6 +107,7 @@ type delivery struct {
 	log      event.Log // SIGNING
 	attempts attempts
 	causes   *causes
+	optOuts  optout.Store
 	limits   limits
 	gates    *gates
 	metrics  metrics
@@ -147,6 +153,12 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	if outs, obsolete, err := d.suppressObsolete(ctx, n, now); err != nil || obsolete {
 		d.endHold(ctx, in, &r)
 		return outs, err
+	}
+	if outs, optedOut, err := d.suppressOptedOut(ctx, n, now); err != nil {
+		return nil, err
+	} else if optedOut {
+		d.endHold(ctx, in, &r)
+		return outs, nil
 	}
 	if err := d.limited(ctx, in, &r); err != nil {
 		return nil, err

@@ -93,11 +93,15 @@ func (l limits) tally(n *notifyv1.Notification) limit.Tally {
 		hour, person = 0, 0
 	}
 	source := []string{n.GetSource(), n.GetProvider()}
+	document := l.most.Document
+	if n.GetDocumentId() == "" { // replies to texts share no document
+		document = 0
+	}
 	return limit.Tally{
 		Key:    l.key("person", l.person(n)),
 		Quotas: []limit.Quota{{Most: hour, Per: time.Hour}, {Most: person, Per: day}},
 		Totals: []limit.Total{
-			{Key: l.key("document", append(source, event.DocumentToken(n.GetDocumentId()))...), Quota: limit.Quota{Most: l.most.Document, Per: 30 * day}},
+			{Key: l.key("document", append(source, event.DocumentToken(n.GetDocumentId()))...), Quota: limit.Quota{Most: document, Per: 30 * day}},
 			{Key: l.key("source", source...), Quota: limit.Quota{Most: l.most.SourcePerDay, Per: day}},
 		},
 	}

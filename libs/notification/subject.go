@@ -17,6 +17,9 @@ func LinkSubject(n *notifyv1.Notification) string {
 
 // SendSubject returns the subject of a notification that waits for its sender.
 func SendSubject(n *notifyv1.Notification) string {
+	if event.KindOf(n.GetKind()).Replies {
+		return flow.ReplySubject(event.ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
+	}
 	return flow.SendSubject(event.ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 

@@ -26,6 +26,7 @@ type Event[T any] struct {
 	// left events in the log, and the dedupe store may have forgotten them since.
 	Replays int
 	Stored  time.Time // when the stream stored the input, by the broker's clock
+	Subject string    // of the input
 	Data    T
 }
 
