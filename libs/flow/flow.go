@@ -248,7 +248,7 @@ var Stages = []Stage{
 			ToSend, event.EntityFilter(event.EntityLink), event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn),
 		},
 		// The events that it published before; who does not want messages.
-		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "document.>"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
+		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "person.>"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
 		Purpose: "makes short links and serves them", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{

@@ -53,7 +53,7 @@ func Number(number, source string) Who {
 
 // Person is a person on a document, for all messages about the document.
 func Person(who event.Signer) Who {
-	return Who{"document.", "document/" + strings.Join([]string{
+	return Who{"person.", "person/" + strings.Join([]string{
 		who.Source, who.Provider, strconv.Quote(who.Document), strconv.Quote(who.Recipient),
 	}, "/")}
 }

@@ -142,7 +142,7 @@ func TestForbiddenRequestsAreRefused(t *testing.T) {
 		{"ingest sms-sender email-sender kafka-bridge", "notify.v1.send.sms.acme.clickwrap.d2", "after", "shortener", `"NOTIFY"`},
 		{"ingest email-sender kafka-bridge", "notify.v1.send.sms.acme.clickwrap.d2.reply", "after", "sms-sender", `"NOTIFY"`},
 		{"ingest enricher shortener email-sender kafka-bridge", "$KV.OPTOUTS.number.x", "{}", "sms-sender", `"KV_OPTOUTS"`},
-		{"ingest enricher sms-sender email-sender kafka-bridge", "$KV.OPTOUTS.document.x", "{}", "shortener", `"KV_OPTOUTS"`},
+		{"ingest enricher sms-sender email-sender kafka-bridge", "$KV.OPTOUTS.person.x", "{}", "shortener", `"KV_OPTOUTS"`},
 		{"ingest enricher shortener email-sender kafka-bridge", "$KV.INBOUND.x", "{}", "sms-sender", `"KV_INBOUND"`},
 		{"ingest enricher shortener email-sender kafka-bridge", "dlq.v1.sms-sender", "after", "sms-sender", `"DLQ"`},
 		{everybody, "replay.v1.sms-sender.NOTIFY.1.1", "after", flow.Operator, `"REPLAY"`},
