@@ -2,6 +2,7 @@
 package service
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -38,6 +39,9 @@ type Env struct {
 	// Now is the clock of the times that people see: when a reminder is due, quiet hours, when a message was sent. Tests move it. The age of a
 	// stored message is not measured with it, because the broker sets the time of storage.
 	Now func() time.Time
+	// Jump moves Now forward, for all services of the process, and publishes the messages that are scheduled until then. It is nil if the
+	// clock may not be moved: everywhere but in a demo.
+	Jump func(context.Context, time.Duration) error
 	// Up reports that Run has mounted its handlers and starts to work. Call it once.
 	Up func()
 }

@@ -32,6 +32,9 @@ type Host struct {
 	// Opened is called once, when all services are up and all listeners are open; it may be nil.
 	Opened func(Addresses)
 
+	// Demo lets the sandbox move the clock of all services.
+	Demo bool
+
 	// Tests shorten these; 0 means the constants leaveWithin and rereadEvery.
 	leaveWithin, rereadEvery time.Duration
 }
@@ -338,6 +341,7 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 	for _, s := range h.Services {
 		r.atWork[s.Name] = true
 	}
+	clock := new(clock)
 	var up, done sync.WaitGroup
 	unrouted := unroutedCounter(metrics)
 	for _, s := range h.Services {
@@ -352,7 +356,10 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 			Health:  health,
 			Public:  r.routes(s, h, unrouted),
 			Limits:  p.limits,
-			Now:     time.Now,
+			Now:     clock.now,
+		}
+		if h.Demo {
+			env.Jump = func(ctx context.Context, by time.Duration) error { return clock.jump(ctx, p.js, by) }
 		}
 		if len(h.Services) > 1 {
 			env.Log = h.Log.With("component", s.Name)

@@ -67,7 +67,7 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 		party.WriteJSON(w, http.StatusOK, played)
 	case errors.Is(err, errNoStory):
 		problem{Problem: service.NewProblem(http.StatusNotFound, "", err.Error()), Stories: stories()}.write(w)
-	case errors.Is(err, errNoSource):
+	case errors.Is(err, errNoSource), errors.Is(err, errNoJump):
 		service.NewProblem(http.StatusConflict, "", err.Error()).Write(w)
 	default:
 		problem{Problem: service.NewProblem(http.StatusBadGateway, "", err.Error()), Played: &played}.write(w)

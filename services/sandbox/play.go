@@ -19,6 +19,7 @@ type Played struct {
 
 var (
 	errNoStory  = errors.New("there is no such story")
+	errNoJump   = errors.New("time passes in this story, but the services are other processes, whose clock the sandbox cannot move: play it in `signrelay run`")
 	errNoSource = errors.New("no source of this provider is configured")
 )
 
@@ -34,6 +35,9 @@ func (s *Server) Play(ctx context.Context, provider, name string, pause time.Dur
 	if !ok {
 		return played, errNoStory
 	}
+	if story.MovesClock && s.jump == nil {
+		return played, errNoJump
+	}
 	i := slices.IndexFunc(s.Config.Sources, func(source config.Source) bool { return source.Provider == provider })
 	if i < 0 {
 		return played, errNoSource
@@ -48,6 +52,14 @@ func (s *Server) Play(ctx context.Context, provider, name string, pause time.Dur
 			if err := party.Wait(ctx, pause); err != nil {
 				return played, err
 			}
+		}
+		if next.Passes > 0 {
+			if err := s.jump(ctx, next.Passes); err != nil {
+				return played, fmt.Errorf("play %s/%s: %w", provider, name, err)
+			}
+		}
+		if len(next.Events) == 0 {
+			continue
 		}
 		calls, err := documents.Apply(played.Documents, next, s.BaseURL())
 		if err != nil {

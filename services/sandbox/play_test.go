@@ -109,7 +109,7 @@ func TestUnknownStoriesAreRefused(t *testing.T) {
 	for _, story := range []string{`{"provider":"clickwrap","story":"none"}`, `{"provider":"none","story":"seed"}`, `{}`} {
 		a := w.Post("/api/play", story)
 		sandboxtest.WantProblem(t, a, 404, "no such story")
-		if listed := sandboxtest.Read[struct{ Stories []any }](t, a).Stories; len(listed) != 15 {
+		if listed := sandboxtest.Read[struct{ Stories []any }](t, a).Stories; len(listed) != 16 {
 			t.Errorf("%s: %d stories are listed", story, len(listed))
 		}
 	}
@@ -122,4 +122,14 @@ func TestUnknownStoriesAreRefused(t *testing.T) {
 	if len(in.Calls) != 0 {
 		t.Errorf("%d callbacks were sent", len(in.Calls))
 	}
+}
+
+// A sandbox beside services in other processes cannot move their clocks.
+func TestAStoryInWhichTimePassesNeedsOneProcess(t *testing.T) {
+	t.Parallel()
+	in := sandboxtest.NewIngest(t)
+	w := sandboxtest.Open(t, in.URL)
+	sandboxtest.WantStatus(t, w.Post("/api/play", `{"provider":"clickwrap","story":"unsigned","pause_ms":0}`), 200)
+	alone := sandboxtest.Alone(t, in.URL)
+	sandboxtest.WantProblem(t, alone.Post("/api/play", `{"provider":"clickwrap","story":"unsigned","pause_ms":0}`), 409, "signrelay run")
 }

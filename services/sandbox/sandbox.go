@@ -43,7 +43,7 @@ func check(c config.Config) error {
 // Run runs the sandbox until ctx ends. It listens on separate addresses, because servers of other parties do not share a listener with
 // Signrelay.
 func Run(ctx context.Context, env service.Env) error {
-	server, err := New(env.Config, env.Log)
+	server, err := New(env.Config, env.Log, Clock{env.Now, env.Jump})
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,7 @@ func Run(ctx context.Context, env service.Env) error {
 type Server struct {
 	party.Env
 	parties []simulator // in the order of the list
+	jump    func(context.Context, time.Duration) error
 
 	listener net.Listener
 	handler  http.Handler
@@ -67,16 +68,23 @@ type simulator struct {
 	party.Simulator
 }
 
+// Clock is the clock of the stories.
+type Clock struct {
+	Now func() time.Time
+	// Jump moves the clock forward, and with it that of all services; nil if they are other processes.
+	Jump func(context.Context, time.Duration) error
+}
+
 // New opens all listeners, so that their addresses are known even for port 0. Serve serves them.
-func New(cfg config.Config, log *slog.Logger) (*Server, error) {
+func New(cfg config.Config, log *slog.Logger, clock Clock) (*Server, error) {
 	odd := party.NewOdd(sandboxsettings.Section.Of(cfg), log)
 	callbacks, err := party.NewCallbacks(sandboxsettings.Section.Of(cfg), odd)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{stopping: make(chan struct{})}
+	s := &Server{jump: clock.Jump, stopping: make(chan struct{})}
 	s.Env = party.Env{
-		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks, Odd: odd,
+		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks, Odd: odd, Now: clock.Now,
 		BaseURL: s.baseURL, Linger: s.linger,
 	}
 	listen := net.ListenConfig{} // a local address, so Listen does not block

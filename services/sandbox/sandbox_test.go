@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox"
@@ -38,7 +39,7 @@ func TestAnOccupiedAddressIsReportedAndNothingStaysOpen(t *testing.T) {
 	w := sandboxtest.Open(t, "")
 	cfg := sandboxtest.Settings("")
 	sandboxsettings.Section.In(&cfg).SMTPAddr = w.Addr("smtp")
-	if _, err := sandbox.New(cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "SMTP") {
+	if _, err := sandbox.New(cfg, slog.New(slog.DiscardHandler), sandbox.Clock{Now: time.Now}); err == nil || !strings.Contains(err.Error(), "SMTP") {
 		t.Errorf("error is %v, want one that names SMTP", err)
 	}
 }

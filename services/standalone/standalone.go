@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 		}
 		ended = func() { dataDir.endRun(log) }
 	}
-	host := service.Host{Config: cfg, Log: log, Services: services(cfg, demo)}
+	host := service.Host{Config: cfg, Log: log, Services: services(cfg, demo), Demo: demo}
 	host.Opened = func(service.Addresses) {
 		if opened != nil {
 			opened()

@@ -249,12 +249,18 @@ func sendSamples(t *testing.T, h *testenv.Env) {
 
 func playStories(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	var stories []struct{ Provider, Story string }
+	var stories []struct {
+		Provider, Story string
+		MovesClock      bool `json:"moves_clock"`
+	}
 	response := call(t, http.MethodGet, h.SandboxURL+"/api/stories", nil, "")
 	if err := json.Unmarshal(response.body, &stories); err != nil || len(stories) == 0 {
 		t.Fatalf("%d stories: %v", len(stories), err)
 	}
 	for _, s := range stories {
+		if s.MovesClock { // the later stories would have times in the future
+			continue
+		}
 		// The pause lets the enricher ask the sandbox before a document changes again, so that its people are notified.
 		order := fmt.Sprintf(`{"provider":%q,"story":%q,"pause_ms":100}`, s.Provider, s.Story)
 		if response := call(t, http.MethodPost, h.SandboxURL+"/api/play", asJSON, order); response.status != http.StatusOK {

@@ -86,3 +86,23 @@ func TestAPersonWhoDoesNotSignIsReminded(t *testing.T) {
 		t.Errorf("dead letters: %+v", dead)
 	}
 }
+
+// The clock of all services jumps over 15 days: each person gets the three reminders, and no more.
+func TestNobodySignsForFifteenDays(t *testing.T) {
+	t.Parallel()
+	h := testenv.Standalone(t)
+	h.Play(t, "clickwrap", "unsigned")
+	messages := []string{
+		`sms 13175551234: You've been sent "Service Agreement" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "Service Agreement" [1 link]`,
+		`email jane.roe@example.com: Please review & sign "Service Agreement" [1 link]`,
+	}
+	for range 3 {
+		messages = append(messages,
+			`sms 13175551234: "Service Agreement" from PactSafe is still waiting for your signature. Please review & sign: L`,
+			`email eric.smith@example.com: Reminder: please review & sign "Service Agreement" [1 link]`,
+			`email jane.roe@example.com: Reminder: please review & sign "Service Agreement" [1 link]`,
+		)
+	}
+	story{"clickwrap", "unsigned", messages}.check(t, h)
+}

@@ -36,7 +36,7 @@ type clickwrap struct {
 
 // open creates the request of the documentation's sample callbacks, so that a callback copied from there finds its signer.
 func open(env party.Env) (party.Simulator, error) {
-	c := clickwrap{env, party.NewProvider(name, title, wire{sandboxsettings.Section.Of(env.Config).IngestURL})}
+	c := clickwrap{env, party.NewProvider(name, title, wire{sandboxsettings.Section.Of(env.Config).IngestURL}, env.Now)}
 	c.provider.Keep(&party.Document{
 		Draft: party.Draft{Title: "Example Contract"}, ID: "596f858584281715b3493d0c", Status: party.StatusOpen,
 		Recipients: []party.Recipient{{Signer: ericPrugh, ID: "58001ea30c7ffa3111e9fa48", Stage: party.StageDue}},

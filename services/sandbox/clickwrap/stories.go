@@ -2,6 +2,7 @@ package clickwrap
 
 import (
 	"slices"
+	"time"
 
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
@@ -13,6 +14,8 @@ var (
 	ericPrugh = party.Signer{First: "Eric", Last: "Prugh", Email: "eric.prugh@example.com", Mobile: "+13175550123", ByEmail: true, BySMS: "13175550123"}
 	samLee    = party.Signer{First: "Sam", Last: "Lee", Email: "sam.lee@example.com", Mobile: "(317) 555-0187", ByEmail: true, BySMS: "13175550187"}
 )
+
+const day = 24 * time.Hour
 
 // stories contains the guide's three flows, and the special cases that the guide describes.
 var stories = []party.Story{
@@ -65,5 +68,19 @@ var stories = []party.Story{
 		Documents:   []party.Draft{{Title: "Non-Compete Agreement", Signers: []party.Signer{ericSmith, samLee}}},
 		Steps:       party.Each(party.First.Sent(), party.First.Declined(0)),
 		Messages:    slices.Concat(party.Invitation(ericSmith, samLee), party.Declining(samLee)),
+	},
+	{
+		Provider: name, Name: "unsigned", MovesClock: true,
+		Title: "Nobody signs for 15 days",
+		Description: `Eric Smith and Jane Roe get a reminder after 3, 7 and 14 days, and then no more. The sandbox moves the clock of all services, so each day takes a moment; ` +
+			`other documents that wait for a signature get their reminders too.`,
+		Documents: []party.Draft{{Title: "Service Agreement", Signers: []party.Signer{ericSmith, janeRoe}}},
+		Steps: []party.Step{
+			party.Together(party.First.Sent()), party.Pass(3 * day), party.Pass(4 * day), party.Pass(7 * day), party.Pass(day),
+		},
+		Messages: slices.Concat(
+			party.Invitation(ericSmith, janeRoe),
+			party.Reminder(ericSmith, janeRoe), party.Reminder(ericSmith, janeRoe), party.Reminder(ericSmith, janeRoe),
+		),
 	},
 }

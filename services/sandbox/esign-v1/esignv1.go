@@ -27,7 +27,7 @@ type esign struct {
 }
 
 func open(env party.Env) (party.Simulator, error) {
-	e := esign{env, party.NewProvider(name, title, wire{})}
+	e := esign{env, party.NewProvider(name, title, wire{}, env.Now)}
 	e.provider.Keep(example())
 	return party.Simulator{Routes: e.routes, Provider: e.provider}, nil
 }

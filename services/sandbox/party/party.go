@@ -47,6 +47,7 @@ type Env struct {
 	Tickets   *Tickets
 	Callbacks *Callbacks
 	Odd       *Odd
+	Now       func() time.Time
 	BaseURL   func() string         // the beginning of addresses in callbacks
 	Linger    func(d time.Duration) // waits, at most until the sandbox stops
 }

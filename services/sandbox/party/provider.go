@@ -28,6 +28,7 @@ type Provider struct {
 	name, title string
 	wire        Wire
 
+	now       func() time.Time
 	mu        sync.Mutex
 	documents Cache[Document] // by their own ids and their recipients'
 }
@@ -36,13 +37,13 @@ type Provider struct {
 const maxDocuments = 20_000
 
 // NewProvider returns a provider without documents.
-func NewProvider(name, title string, w Wire) *Provider {
-	return &Provider{name: name, title: title, wire: w, documents: NewCache[Document](maxDocuments)}
+func NewProvider(name, title string, w Wire, now func() time.Time) *Provider {
+	return &Provider{name: name, title: title, wire: w, now: now, documents: NewCache[Document](maxDocuments)}
 }
 
 // Add creates a document from a draft and returns its new id.
 func (p *Provider) Add(source config.Source, draft Draft) string {
-	now := time.Now().UTC()
+	now := p.now().UTC()
 	d := &Document{Draft: draft, ID: p.wire.DocumentID(), Source: source, Created: now}
 	for _, who := range draft.Signers {
 		d.Recipients = append(d.Recipients, Recipient{Signer: who, ID: p.wire.RecipientID(), Since: now})
@@ -124,7 +125,7 @@ func (p *Provider) press(id string, who int, decline bool, baseURL string) ([]Ca
 var errDeleted = errors.New("the sandbox has deleted the document, because it keeps only the newest ones")
 
 func (p *Provider) apply(ids []string, s Step, baseURL string) ([]Callback, error) {
-	now := time.Now().UTC()
+	now := p.now().UTC()
 	var happened []Change
 	for i, e := range s.Events {
 		d, ok := p.documents.Find(ids[e.Document])

@@ -13,7 +13,8 @@ type Story struct {
 	Name        string            `json:"story"`
 	Title       string            `json:"title"`
 	Description string            `json:"description"`
-	Messages    []ExpectedMessage `json:"messages"` // all messages that its people must get
+	Messages    []ExpectedMessage `json:"messages"`    // all messages that its people must get
+	MovesClock  bool              `json:"moves_clock"` // time passes in it: the sandbox must be in one process with all services
 
 	Documents []Draft `json:"-"`
 	Steps     []Step  `json:"-"`
@@ -44,6 +45,7 @@ type Step struct {
 	Events []Event
 	Over   time.Duration // the time between the first event and the last one, which is now
 	Twice  bool          // the provider sends the callback again, as after a missing response
+	Passes time.Duration // the time that passes before the events; the sandbox moves the clock of all services
 }
 
 // Event is an event of a document. Type is the canonical type of the event that Signrelay must store.
@@ -106,6 +108,9 @@ func Each(events ...Event) []Step {
 // Together returns one step with all events. A provider that reports in batches makes one callback from it.
 func Together(events ...Event) Step { return Step{Events: events} }
 
+// Pass returns a step in which only time passes.
+func Pass(d time.Duration) Step { return Step{Passes: d} }
+
 // ExpectedMessage is a message that a person of a story must get.
 type ExpectedMessage struct {
 	Kind    string `json:"kind"`
@@ -119,6 +124,9 @@ func Invitation(people ...Signer) []ExpectedMessage { return expected("invitatio
 
 // Progress returns the messages that another signer has signed.
 func Progress(people ...Signer) []ExpectedMessage { return expected("progress", people) }
+
+// Reminder returns the reminders to people who have not signed.
+func Reminder(people ...Signer) []ExpectedMessage { return expected("reminder", people) }
 
 // Completion returns the messages that all have signed.
 func Completion(people ...Signer) []ExpectedMessage { return expected("completed", people) }

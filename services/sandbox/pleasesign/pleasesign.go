@@ -26,7 +26,7 @@ type pleasesign struct {
 // open creates the documents of the documentation's examples, so that a callback copied from there finds its recipient.
 func open(env party.Env) (party.Simulator, error) {
 	w := &wire{tickets: env.Tickets}
-	p := pleasesign{env, party.NewProvider(name, title, w)}
+	p := pleasesign{env, party.NewProvider(name, title, w, env.Now)}
 	w.provider = p.provider
 	johnDoe := party.Signer{First: "John", Last: "Doe", Email: "john.doe@example.com", Mobile: "61491570313", ByEmail: true, BySMS: "61491570313"}
 	for document, recipient := range map[string]string{

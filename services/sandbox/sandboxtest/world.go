@@ -53,7 +53,18 @@ func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 	cfg := Settings(ingestURL)
 	sandboxed := sandboxsettings.Section.In(&cfg)
 	sandboxed.Odd, sandboxed.OddSeed = percent, seed
-	server, err := sandbox.New(cfg, slog.New(slog.DiscardHandler))
+	return open(t, cfg, sandbox.Clock{Now: time.Now, Jump: func(context.Context, time.Duration) error { return nil }})
+}
+
+// Alone works like Open, with a sandbox that cannot move the clock of the services.
+func Alone(t *testing.T, ingestURL string) World {
+	t.Helper()
+	return open(t, Settings(ingestURL), sandbox.Clock{Now: time.Now})
+}
+
+func open(t *testing.T, cfg config.Config, clock sandbox.Clock) World {
+	t.Helper()
+	server, err := sandbox.New(cfg, slog.New(slog.DiscardHandler), clock)
 	if err != nil {
 		t.Fatal(err)
 	}
