@@ -223,6 +223,14 @@ func TestLargeInputsAreSettledBeforeMoreAreTaken(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.ordered("large", 512)
+	// A request waits for a third of PinnedTTL. With the harness's 1.5 s, a request of 8 MiB ended before its messages had arrived if other
+	// tests used the CPU, and the windows became shorter.
+	c, err := h.outside.Consumer(t.Context(), "IN", "large")
+	h.must(err)
+	slow := c.CachedInfo().Config
+	slow.PinnedTTL, slow.AckWait = 3*time.Minute, 3*time.Minute
+	_, err = h.outside.UpdateConsumer(t.Context(), "IN", slow)
+	h.must(err)
 	settled := h.settlements("large")
 	var before []int // the settled inputs at the begin of each write
 	r.Write = func(_ context.Context, _ int, records []record) (int, error) {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -21,8 +20,6 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
-
-var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
 
 // serve handles a request on one route. It only calls the steps in their order.
 func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination, began time.Time) {
@@ -34,7 +31,7 @@ func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination
 	}
 	defer func() { <-h.inFlight }()
 	service.Verified(req.Context())
-	ctx, span := tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
+	ctx, span := h.tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
 	defer span.End() // a panic
 	a := accept(ctx, h.env, h.store, to.source, callback{request: request, verification: verification, changed: unchanged})
 	a = a.as(to.expected(ctx, h.env, request, pack.Result(a.outcome)))

@@ -10,6 +10,9 @@ import (
 	"context"
 	"fmt"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/signrelay/signrelay/libs/batching"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
@@ -65,6 +68,7 @@ type handler struct {
 	confirmations *batching.Queue[[]dedupe.Done]
 
 	metrics *metrics
+	tracer  trace.Tracer
 	env     service.Env
 }
 
@@ -105,6 +109,7 @@ func newHandler(env service.Env, packs []pack.Pack) (*handler, error) {
 		packs:    packs,
 		inFlight: make(chan struct{}, ingestsettings.Section.Of(env.Config).MaxInFlight),
 		metrics:  m,
+		tracer:   otel.Tracer("github.com/signrelay/signrelay/services/ingest"),
 		env:      env,
 	}
 	h.confirmations = h.store.newConfirmations()
