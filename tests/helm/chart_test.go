@@ -1,10 +1,13 @@
 package helm_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart/v2/lint"
+	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 )
 
 func TestChartPassesTheChecks(t *testing.T) {
@@ -28,14 +31,24 @@ func TestChartPassesTheChecks(t *testing.T) {
 func TestHelmLintIsClean(t *testing.T) {
 	t.Parallel()
 	for _, name := range examples {
-		lint := action.Lint{Strict: true, Namespace: "signing"}
-		result := lint.Run([]string{chartPath}, example(t, name))
-		for _, err := range result.Errors {
-			t.Errorf("%s: %v", name, err)
+		// helm lint --strict
+		result := lint.RunAll(chartPath, example(t, name), "signing")
+		for _, m := range result.Messages {
+			if m.Severity >= support.WarningSev {
+				t.Errorf("%s: %v", name, m.Err)
+			}
 		}
-		if result.TotalChartsLinted != 1 {
-			t.Errorf("%s: %d charts were checked", name, result.TotalChartsLinted)
-		}
+	}
+	// The same check finds an error.
+	broken := t.TempDir()
+	if err := os.CopyFS(broken, os.DirFS(chartPath)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(broken, "Chart.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if result := lint.RunAll(broken, example(t, examples[0]), "signing"); result.HighestSeverity < support.ErrorSev {
+		t.Errorf("a chart without Chart.yaml: %v", result.Messages)
 	}
 }
 

@@ -4,21 +4,25 @@ package helm_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	keda "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
+	commonutil "helm.sh/helm/v4/pkg/chart/common/util"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
+	"helm.sh/helm/v4/pkg/engine"
 	release "helm.sh/helm/v4/pkg/release/v1"
+	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
@@ -86,33 +90,41 @@ func render(c *chart.Chart, values map[string]any) (manifests, error) {
 	return renderAs(c, values, "signing", "signrelay")
 }
 
-// renderAs renders a release for a cluster with additional APIs.
+// renderAs renders a release for a cluster with additional APIs. It makes the steps of Helm's action for `helm template`; that package would
+// also compile Helm's clients of clusters and registries, another 200 packages.
 func renderAs(c *chart.Chart, values map[string]any, namespace, name string, apis ...string) (manifests, error) {
-	install := action.NewInstall(action.NewConfiguration())
-	install.DryRunStrategy = action.DryRunClient
-	install.KubeVersion = &common.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"} // the oldest version that the chart supports
-	install.ReleaseName, install.Namespace, install.Replace = name, namespace, true
-	install.APIVersions = apis
-	response, err := install.Run(c, values)
+	if err := chartutil.ProcessDependencies(c, values); err != nil {
+		return manifests{}, err
+	}
+	cluster := common.DefaultCapabilities.Copy()
+	cluster.KubeVersion = common.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"} // the oldest version that the chart supports
+	cluster.APIVersions = append(cluster.APIVersions, apis...)
+	if !chartutil.IsCompatibleRange(c.Metadata.KubeVersion, cluster.KubeVersion.String()) {
+		return manifests{}, fmt.Errorf("the chart does not support Kubernetes %s", cluster.KubeVersion.Version)
+	}
+	all, err := commonutil.ToRenderValues(c, values, common.ReleaseOptions{Name: name, Namespace: namespace, Revision: 1, IsInstall: true}, cluster)
 	if err != nil {
 		return manifests{}, err
 	}
-	rel, ok := response.(*release.Release)
-	if !ok {
-		return manifests{}, fmt.Errorf("helm returned a %T", response)
+	files, err := engine.Engine{}.RenderWithContext(context.Background(), c, all)
+	if err != nil {
+		return manifests{}, err
 	}
-	m := manifests{hooks: map[object]release.Hook{}, values: loader.MergeMaps(c.Values, values), notes: rel.Info.Notes}
-	for text := range strings.SplitSeq("\n"+rel.Manifest, "\n---\n") {
-		if strings.TrimSpace(text) == "" {
-			continue
-		}
-		o, err := decode(text)
+	notes := path.Join(c.Name(), "templates", "NOTES.txt")
+	m := manifests{hooks: map[object]release.Hook{}, values: loader.MergeMaps(c.Values, values), notes: files[notes]}
+	delete(files, notes)
+	hooks, templates, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	if err != nil {
+		return manifests{}, err
+	}
+	for _, template := range templates {
+		o, err := decode(template.Content)
 		if err != nil {
 			return m, err
 		}
 		m.objects = append(m.objects, o)
 	}
-	for _, h := range rel.Hooks {
+	for _, h := range hooks {
 		o, err := decode(h.Manifest)
 		if err != nil {
 			return m, err

@@ -1,0 +1,2 @@
+// Package envtest is empty: go mod tidy looks for it, because tests of KEDA import it.
+package envtest
