@@ -31,14 +31,18 @@ var Service = service.Service{
 
 // Run works until ctx ends.
 func Run(ctx context.Context, env service.Env) error {
-	return run(ctx, env, flow.StageNamed(flow.Reminder), flow.StageNamed(flow.ReminderDue))
+	return run(ctx, env, countEvery, flow.StageNamed(flow.Reminder), flow.StageNamed(flow.ReminderDue))
 }
 
-func run(ctx context.Context, env service.Env, schedule, due flow.Stage) error {
+func run(ctx context.Context, env service.Env, countEvery time.Duration, schedule, due flow.Stage) error {
 	r := reminder{
 		sources: config.Pick(env.Live, sources).Now,
 		log:     event.Log{JS: env.JS, Stream: flow.Signing}, scheduled: event.Log{JS: env.JS, Stream: flow.Remind},
 		slots: env.Limits, now: env.Now,
+	}
+	count, err := newCounter(r, env.Log, env.Metrics)
+	if err != nil {
+		return err
 	}
 	env.Up()
 	both, ctx := errgroup.WithContext(ctx)
@@ -52,6 +56,7 @@ func run(ctx context.Context, env service.Env, schedule, due flow.Stage) error {
 			}.Run(ctx)
 		})
 	}
+	both.Go(func() error { return count.run(ctx, countEvery) })
 	return both.Wait()
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -42,7 +43,7 @@ func start(t *testing.T, change func(*config.Source), after ...time.Duration) *h
 	h := &harness{Bench: servicetest.New(t, config.Config{Sources: []config.Source{src}}), t: t}
 	h.Start(func(ctx context.Context, env service.Env) error {
 		env.Now = h.now
-		return run(ctx, env, servicetest.RetrySoon(flow.Reminder), servicetest.RetrySoon(flow.ReminderDue))
+		return run(ctx, env, 20*time.Millisecond, servicetest.RetrySoon(flow.Reminder), servicetest.RetrySoon(flow.ReminderDue))
 	})
 	return h
 }
@@ -475,5 +476,45 @@ func TestAnOperatorMakesAReminderDue(t *testing.T) {
 	h.fire(cancelled) // a server that was killed may have the replaced schedule again
 	if n := h.Count(flow.Signing, event.TypeFilter(event.ReminderDue)); n != 1 {
 		t.Errorf("the log has %d events reminder.due, want only that of the operator", n)
+	}
+}
+
+// The server publishes a reminder when it is due. If it does not, the metrics show it.
+func TestOverdueRemindersAreCounted(t *testing.T) {
+	t.Parallel()
+	h := start(t, nil, time.Hour)
+	h.publish(event.DocumentSent, "", h.now())
+	h.publish(event.NotificationSent, eric, h.now())
+	h.publish(event.NotificationSent, anna, h.now())
+	h.awaitCounts(2, 0)
+	h.ahead.Store(int64(time.Hour + 4*time.Minute)) // the server's clock does not move
+	h.Settled(flow.Reminder)
+	h.awaitCounts(2, 0)
+	h.ahead.Store(int64(time.Hour + 6*time.Minute))
+	h.awaitCounts(2, 2)
+}
+
+// awaitCounts waits until the metrics have the numbers of scheduled and of overdue messages.
+func (h *harness) awaitCounts(scheduled, overdue int) {
+	h.t.Helper()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		shown := map[string]float64{}
+		all, err := h.Env.Metrics.(*prometheus.Registry).Gather()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, m := range all {
+			shown[m.GetName()] = m.GetMetric()[0].GetGauge().GetValue()
+		}
+		if shown["signrelay_reminder_scheduled_messages"] == float64(scheduled) && shown["signrelay_reminder_overdue_messages"] == float64(overdue) {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-h.t.Context().Done():
+			h.t.Fatalf("the metrics are %v", shown)
+		}
 	}
 }
