@@ -62,6 +62,7 @@ type Listener struct {
 	// Path is the prefix of the paths that outside parties call; empty if the listener is not public. The host serves a public
 	// listener, and services with the same address share it. The service itself serves any other listener.
 	Path string
+	Also []string // further prefixes of such paths
 }
 
 // Party is a kind of server to which a service connects.

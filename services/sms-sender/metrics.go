@@ -12,6 +12,21 @@ type metrics struct {
 	parts    *prometheus.CounterVec // source, provider
 	awaited  prometheus.Counter
 	receipts *prometheus.CounterVec // status, outcome
+	inbound  *prometheus.CounterVec // outcome
+	optOuts  *prometheus.CounterVec // source, provider, via
+	optIns   *prometheus.CounterVec // source, provider, via
+	replies  *prometheus.CounterVec // source, provider, alert
+}
+
+// byText is the label via of an opt-out that a person sent as a text.
+const byText = "text"
+
+// initReplies initialises the counters of a source to 0: Prometheus misses a counter that first appears as 1.
+func (m metrics) initReplies(source, provider string) {
+	m.optOuts.WithLabelValues(source, provider, byText)
+	m.optIns.WithLabelValues(source, provider, byText)
+	m.replies.WithLabelValues(source, provider, "true")
+	m.replies.WithLabelValues(source, provider, "false")
 }
 
 func newMetrics(r prometheus.Registerer) (m metrics, err error) {
@@ -25,6 +40,23 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 		telemetry.Register(r, &m.receipts, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_receipts_total", Help: "Delivery receipts, by the part's status if they are authentic, and by result.",
 		}, []string{"status", "outcome"})),
+		telemetry.Register(r, &m.inbound, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_inbound_texts_total", Help: "Texts that people sent to the account, and parts of them, by result.",
+		}, []string{"outcome"})),
+		telemetry.Register(r, &m.optOuts, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_opt_outs_total", Help: "Wishes to get no more messages: by a text (via=text), or on the page of a short link (via=page).",
+		}, []string{"source", "provider", "via"})),
+		telemetry.Register(r, &m.optIns, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_opt_ins_total", Help: "Wishes to get messages again, after an opt-out.",
+		}, []string{"source", "provider", "via"})),
+		telemetry.Register(r, &m.replies, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_replies_total", Help: "Other replies to texts; alert is the setting opt_out.alert_replies.",
+		}, []string{"source", "provider", "alert"})),
 	)
+	if err == nil {
+		for _, result := range inboundResults {
+			m.inbound.WithLabelValues(result)
+		}
+	}
 	return m, err
 }

@@ -3,7 +3,6 @@ package smssender
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -63,33 +62,10 @@ const largest = 64 << 10
 
 // serve returns the receipt only if it is authentic.
 func (h *receiptsHandler) serve(w http.ResponseWriter, r *http.Request, source string) (gateway.DeliveryReceipt, response) {
-	if r.Method != http.MethodPost && r.Method != http.MethodGet { // the pattern accepts HEAD
-		w.Header().Set("Allow", "GET, POST")
-		return gateway.DeliveryReceipt{}, response{status: http.StatusMethodNotAllowed, result: "malformed", detail: "This path accepts GET and POST."}
+	fields, refused := verified(w, r, h.vendor, h.sources[source], h.hides)
+	if refused != nil {
+		return gateway.DeliveryReceipt{}, *refused
 	}
-	if !h.sources[source] && !h.hides {
-		return gateway.DeliveryReceipt{}, response{status: http.StatusNotFound, result: "refused", detail: "The settings have no such source."}
-	}
-	if _, err := h.vendor.Receipts(); err != nil {
-		return gateway.DeliveryReceipt{}, unauthentic(err)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largest))
-	if over := new(http.MaxBytesError); errors.As(err, &over) {
-		return gateway.DeliveryReceipt{}, response{status: http.StatusRequestEntityTooLarge, result: "malformed", detail: "The body is larger than 64 KiB."}
-	}
-	if err != nil {
-		return gateway.DeliveryReceipt{}, malformed(errors.New("the body ended early or came too slowly"))
-	}
-	fields, err := h.vendor.Verify(r, body)
-	switch {
-	case errors.Is(err, gateway.ErrSignature):
-		return gateway.DeliveryReceipt{}, unauthentic(err)
-	case err != nil:
-		return gateway.DeliveryReceipt{}, malformed(err)
-	case !h.sources[source]:
-		return gateway.DeliveryReceipt{}, unauthentic(errors.New("the settings have no such source"))
-	}
-	service.Verified(r.Context())
 	receipt, err := h.vendor.ReadReceipt(fields, time.Now())
 	if err != nil {
 		return gateway.DeliveryReceipt{}, malformed(err)

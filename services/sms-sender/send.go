@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/gsm7"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -17,11 +18,14 @@ import (
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 type sender struct {
 	texts   *templates.Set
 	vendor  gateway.Gateway
+	optOut  *config.Current[smssettings.OptOut]
+	last    lastTexts
 	limits  limit.Limiter
 	pending *pendingReceipts // nil if no receipts are accepted
 	log     *slog.Logger
@@ -70,7 +74,7 @@ func (s sender) send(ctx context.Context, n *notifyv1.Notification) (notificatio
 
 // compose writes the message, and counts its parts.
 func (s sender) compose(n *notifyv1.Notification) (gateway.Message, int, error) {
-	text, err := s.texts.SMS(n)
+	text, err := s.texts.SMSFrom(n, templates.TextSender{NoReplies: !s.vendor.Replies(), Contact: s.optOut.Now().Contact})
 	if err != nil {
 		return gateway.Message{}, 0, outcome.Refused(outcome.Operator, "not-renderable", err)
 	}
@@ -108,6 +112,9 @@ func (s sender) expectReceipts(ctx context.Context, n *notifyv1.Notification, pa
 	}
 	if err := s.pending.expect(ctx, n, parts); err != nil {
 		return errors.Join(outcome.Later(bucketRetry, "texts-away"), err)
+	}
+	if err := s.last.put(ctx, n); err != nil { // a reply is then attributed to an earlier text, or to the source in its path
+		s.log.WarnContext(ctx, "the last text to a number was not recorded", "id", n.GetId(), "error", err)
 	}
 	return nil
 }

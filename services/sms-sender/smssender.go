@@ -1,15 +1,19 @@
 // Package smssender is the stage that sends one SMS for one notification, and the route for the delivery receipts of these texts:
-// POST|GET /receipts/vonage/{source}. The SMS vendor is behind the interface in package gateway.
+// POST|GET /receipts/vonage/{source}, and for the texts that people reply: POST|GET /inbound/vonage/{source}. The SMS vendor is behind the interface in package gateway.
 package smssender
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/templates"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
@@ -22,7 +26,7 @@ var Service = service.Service{
 	Name:      flow.SMSSender,
 	Run:       Run,
 	Check:     check,
-	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts"}},
+	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts", Also: []string{"/inbound"}}},
 	Sections:  []config.Declared{smssettings.VonageSection, smssettings.OptOutSection, smssettings.Receipts},
 	Calls:     []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:     []string{"sources", "sms", "opt_out", "limits", "short-links", "templates", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
@@ -49,7 +53,7 @@ func Run(ctx context.Context, env service.Env) error {
 }
 
 func run(ctx context.Context, env service.Env, place flow.Stage) error {
-	texts, err := templates.Open(env.Config.Templates.Dir)
+	set, err := templates.Open(env.Config.Templates.Dir)
 	if err != nil {
 		return err
 	}
@@ -69,6 +73,16 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", flow.Texts, err)
 	}
+	inbound, err := env.JS.KeyValue(ctx, flow.Inbound)
+	if err != nil {
+		return fmt.Errorf("open bucket %s: %w", flow.Inbound, err)
+	}
+	ring := keyring.New(env.Config.MasterKeys())
+	keys := ring.For("inbound")
+	optOuts, err := optout.Open(ctx, env.JS, ring)
+	if err != nil {
+		return err
+	}
 	store := pendingReceipts{bucket: bucket, js: env.JS}
 	vendor := vonage.New(smssettings.VonageSection.Follow(env.Live), place.Workers)
 	receipts := newReceiptsHandler(env, vendor, store, metrics)
@@ -76,7 +90,16 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 	env.Public.Handle("GET "+path, receipts)
 	env.Public.Handle("POST "+path, receipts)
 
-	s := sender{texts: texts, vendor: vendor, limits: env.Limits, log: env.Log, metrics: metrics}
+	people := replies{
+		texts: inboundTexts{env.JS, keys, inbound}, optOuts: optOuts, last: lastTexts{bucket, keys}, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing},
+		sources: env.Config.Sources, settings: smssettings.OptOutSection.Follow(env.Live), vendor: vendor.Name(), metrics: metrics, now: time.Now,
+	}
+	texted := newInboundHandler(env, vendor, people, metrics)
+	texts := "/inbound/" + vendor.Name() + "/{source}"
+	env.Public.Handle("GET "+texts, texted)
+	env.Public.Handle("POST "+texts, texted)
+
+	s := sender{last: people.last, optOut: people.settings, texts: set, vendor: vendor, limits: env.Limits, log: env.Log, metrics: metrics}
 	deliver := notification.Sender{Vendor: vendor.Name(), Links: links, Destination: to.allow, Settings: vendor.Settings}
 	if within, refused := vendor.Receipts(); refused == nil { // otherwise no receipt is accepted, so no message waits for one
 		s.pending = &store

@@ -91,7 +91,7 @@ func TestOneSMSAndItsEvent(t *testing.T) {
 	}
 	form := url.Values{
 		"api_key": {"abcd1234"}, "api_secret": {secret}, "from": {"Acme"}, "to": {"13175551234"}, "type": {"text"}, "client-ref": {id},
-		"text": {`You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: https://sign.acme.example/l/abc`},
+		"text": {`You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: https://sign.acme.example/l/abc To get no more texts, ask PactSafe.`},
 	}
 	if got := v.calls(id); len(got) != 1 || !reflect.DeepEqual(got[0], form) {
 		t.Errorf("forms %v, want one %v", got, form)

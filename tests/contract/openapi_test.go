@@ -257,8 +257,8 @@ func TestDocumentedRoutesMatchTheCode(t *testing.T) {
 		}
 	}
 	vendors := subfolders(t, "services/sms-sender", "cmd", "gateway", "settings")
-	for route := range maps.Clone(routes) { // the SMS vendor's name is part of the path of its receipts
-		if strings.HasSuffix(route, " /receipts/*/{source}") {
+	for route := range maps.Clone(routes) { // the SMS vendor's name is part of the paths of its receipts and texts
+		if strings.HasSuffix(route, " /receipts/*/{source}") || strings.HasSuffix(route, " /inbound/*/{source}") {
 			delete(routes, route)
 			for _, vendor := range vendors {
 				routes[strings.Replace(route, "*", vendor, 1)] = true

@@ -61,6 +61,7 @@ func (v visitor) atWork() {
 	v.callbacks()
 	v.links()
 	v.receipts(v.h.IngestURL)
+	v.texts(v.h.IngestURL)
 	v.admin("signrelay", http.StatusOK)
 	v.sandbox()
 }
@@ -94,6 +95,10 @@ func (v visitor) withoutNATS() {
 	receipt := signed(receiptOf("0123456789abcdefghijklmnop"))
 	v.wants(away, "/receipts/vonage/{source}", v.request(http.MethodPost, endpoint, asForm, receipt))
 	v.wants(away, "/receipts/vonage/{source}", v.request(http.MethodGet, endpoint+"?"+receipt, nil, ""))
+	endpoint = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR") + "/inbound/vonage/demo"
+	text := signed(inboundText("m9", "13175551234"))
+	v.wants(away, "/inbound/vonage/{source}", v.request(http.MethodPost, endpoint, asForm, text))
+	v.wants(away, "/inbound/vonage/{source}", v.request(http.MethodGet, endpoint+"?"+text, nil, ""))
 	for _, name := range testenv.Services[1:] {
 		v.admin(name, away)
 	}
@@ -380,6 +385,29 @@ func (v visitor) receipts(base string) {
 	}
 	v.wants(http.StatusNotFound, path, v.request(http.MethodPost, elsewhere, asForm, ours))
 	v.wants(http.StatusNotFound, path, v.request(http.MethodGet, elsewhere+"?"+ours, nil, ""))
+	v.wants(http.StatusRequestEntityTooLarge, path, v.request(http.MethodPost, endpoint, asForm, strings.Repeat("x", 64<<10+1)))
+	v.wants(http.StatusMethodNotAllowed, path, v.request(http.MethodPut, endpoint, nil, ""))
+}
+
+func inboundText(id, from string) map[string]string {
+	return map[string]string{"messageId": id, "msisdn": from, "to": "13175550100", "text": "Stop", "type": "text", "message-timestamp": time.Now().UTC().Format(time.DateTime)}
+}
+
+func (v visitor) texts(base string) {
+	const path = "/inbound/vonage/{source}"
+	endpoint, elsewhere := base+"/inbound/vonage/demo", base+"/inbound/vonage/unknown"
+	stop, nobody, part := signed(inboundText("m1", "447911123999")), inboundText("m2", "Vodafone"), inboundText("m3", "447911123998")
+	maps.Copy(part, map[string]string{"concat": "true", "concat-ref": "1", "concat-total": "2", "concat-part": "1"})
+	for _, text := range []string{stop, stop, signed(nobody), signed(part)} { // recorded, repeated, ignored, part
+		v.wants(http.StatusOK, path, v.request(http.MethodPost, endpoint, asForm, text))
+		v.wants(http.StatusOK, path, v.request(http.MethodGet, endpoint+"?"+text, nil, ""))
+	}
+	for query, status := range map[string]int{stop + "x": http.StatusUnauthorized, signed(map[string]string{"text": "Stop"}): http.StatusBadRequest} {
+		v.wants(status, path, v.request(http.MethodPost, endpoint, asForm, query))
+		v.wants(status, path, v.request(http.MethodGet, endpoint+"?"+query, nil, ""))
+	}
+	v.wants(http.StatusNotFound, path, v.request(http.MethodPost, elsewhere, asForm, stop))
+	v.wants(http.StatusNotFound, path, v.request(http.MethodGet, elsewhere+"?"+stop, nil, ""))
 	v.wants(http.StatusRequestEntityTooLarge, path, v.request(http.MethodPost, endpoint, asForm, strings.Repeat("x", 64<<10+1)))
 	v.wants(http.StatusMethodNotAllowed, path, v.request(http.MethodPut, endpoint, nil, ""))
 }

@@ -50,8 +50,8 @@ var broken = []struct {
 
 	{"routes lead to listeners", "files/services.yaml", "path: /l}", "path: /links}"},
 	{"routes lead to listeners", "templates/gateway.yaml", "type: PathPrefix", "type: Exact"},
-	{"routes lead to listeners", "templates/gateway.yaml", "port: {{ .port }}", "port: 9090"},
-	{"routes lead to listeners", "templates/ingress.yaml", `"port" (dict "name" .name)`, `"port" (dict "name" "web")`},
+	{"routes lead to listeners", "templates/gateway.yaml", "port: {{ $port }}", "port: 9090"},
+	{"routes lead to listeners", "templates/ingress.yaml", `"port" (dict "name" $port)`, `"port" (dict "name" "web")`},
 
 	{"alerts and dashboard equal their sources", "files/alerts.yaml", "for: 5m", "for: 50m"},
 	{"alerts and dashboard equal their sources", "templates/monitoring.yaml", `namespace="%s", job="%s"`, `namespace=~".*%s", job="%s"`},

@@ -120,7 +120,7 @@ func strangeAlerts(m manifests) []string {
 }
 
 // routes are the public paths, with their services.
-var routes = map[string]string{"/webhooks": "ingest", "/l": "shortener", "/receipts": "sms-sender"}
+var routes = map[string]string{"/webhooks": "ingest", "/l": "shortener", "/receipts": "sms-sender", "/inbound": "sms-sender"}
 
 // lostRoutes finds public routes that lead to no service, or to a service without such a route.
 func lostRoutes(m manifests) []string {

@@ -26,6 +26,9 @@ type Gateway interface {
 	// Account returns the account in the current settings. Without an account, its error is an outcome that holds every message.
 	Account() (Account, error)
 
+	// Replies reports whether people can reply to a text: the sender is a number and not a name.
+	Replies() bool
+
 	// Send makes one call for one message. Its error is an outcome with the fault and with a cause [a-z0-9-]{1,40}. An outcome is unknown
 	// only if the whole request was sent. Send calls notification.Left as soon as it was sent. If at least one part was accepted, the message
 	// counts as sent, and the receipt lists the refused parts.
@@ -41,6 +44,9 @@ type Gateway interface {
 
 	// ReadReceipt reads a receipt from verified fields. now is its time if the fields have none.
 	ReadReceipt(fields map[string]string, now time.Time) (DeliveryReceipt, error)
+
+	// ReadText reads a text that a person sent to the account, from verified fields. now is its time if the fields have none.
+	ReadText(fields map[string]string, now time.Time) (InboundText, error)
 }
 
 // ErrSignature means that a request does not have the account's signature.
@@ -78,6 +84,18 @@ type DeliveryReceipt struct {
 	Reason    string        // the reason why a part did not arrive, [a-z0-9-]{1,40}; empty unless Status is lost
 	Fault     outcome.Fault // the party at fault
 	At        time.Time     // when it happened, in UTC
+}
+
+// InboundText is a text that a person sent to the account, or one part of a long text.
+type InboundText struct {
+	ID   string    // the vendor's id of the text or the part: it is the same in each repetition
+	From string    // the person's number, as the vendor writes it
+	Text string    // what the person wrote
+	At   time.Time // when the vendor received it, in UTC
+
+	// A long text arrives in parts. They have a reference, which a phone uses again for a later text. Parts is 0 or 1 for a text of one part.
+	Reference   string
+	Part, Parts int // Part is from 1
 }
 
 // Status is the status of a part. It is a metric's label.

@@ -32,6 +32,9 @@ type Vonage struct {
 // SignatureSecrets returns all secrets that may sign receipts.
 func (v Vonage) SignatureSecrets() []string { return config.Lines(v.SignatureSecret) }
 
+// Replies reports whether people can reply to a text: From is a number and not a name.
+func (v Vonage) Replies() bool { return number.MatchString(v.From) }
+
 // VonageSection is the key sms.vonage. Another vendor gets a key and a section of its own beside it.
 var VonageSection = &config.Section[Vonage]{
 	Key: "sms.vonage",

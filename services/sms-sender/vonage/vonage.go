@@ -71,6 +71,9 @@ func (g *Gateway) Account() (gateway.Account, error) {
 	}, nil
 }
 
+// Replies implements gateway.Gateway.
+func (g *Gateway) Replies() bool { return g.settings.Now().Replies() }
+
 // Send implements gateway.Gateway.
 func (g *Gateway) Send(ctx context.Context, m gateway.Message) (gateway.Response, error) {
 	now := g.settings.Now()
@@ -106,6 +109,11 @@ func (g *Gateway) Verify(r *http.Request, body []byte) (map[string]string, error
 // ReadReceipt implements gateway.Gateway.
 func (g *Gateway) ReadReceipt(fields map[string]string, now time.Time) (gateway.DeliveryReceipt, error) {
 	return readReceipt(fields, now)
+}
+
+// ReadText implements gateway.Gateway.
+func (g *Gateway) ReadText(fields map[string]string, now time.Time) (gateway.InboundText, error) {
+	return readText(fields, now)
 }
 
 // The API's types of a text.

@@ -62,6 +62,7 @@ func vendor() gatewaytest.Vendor {
 		},
 		Throttled: messages(message{status: "1"}),
 		Receipt:   receipt,
+		Text:      text,
 		Unsign:    func(r *http.Request) *http.Request { return with(r, func(p url.Values) { p.Del("sig") }) },
 		Forge:     func(r *http.Request) *http.Request { return with(r, func(p url.Values) { sign(p, "another secret") }) },
 	}
@@ -93,6 +94,15 @@ func status(code int) http.HandlerFunc {
 func receipt(reference, part string, status gateway.Status) *http.Request {
 	p := url.Values{
 		"msisdn": {"13175551234"}, "messageId": {part}, "status": {string(status)}, "err-code": {"0"}, "client-ref": {reference},
+		"message-timestamp": {"2026-11-04 10:20:30"},
+	}
+	sign(p, signatureSecret)
+	return request(p)
+}
+
+func text(id, from, text string) *http.Request {
+	p := url.Values{
+		"msisdn": {strings.TrimPrefix(from, "+")}, "to": {"13175550100"}, "messageId": {id}, "text": {text}, "type": {"text"},
 		"message-timestamp": {"2026-11-04 10:20:30"},
 	}
 	sign(p, signatureSecret)

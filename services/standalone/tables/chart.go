@@ -52,6 +52,9 @@ func chart(services []service.Service) string {
 			if l.Path != "" {
 				fmt.Fprintf(&b, ", path: %s", l.Path)
 			}
+			if len(l.Also) > 0 {
+				fmt.Fprintf(&b, ", also: [%s]", strings.Join(l.Also, ", "))
+			}
 			b.WriteString("}\n")
 		}
 		fmt.Fprintf(&b, "  reads: [%s]\n", strings.Join(s.Reads, ", "))

@@ -41,6 +41,8 @@ type Vendor struct {
 
 	// Receipt returns a signed request with a receipt of a part.
 	Receipt func(reference, part string, status gateway.Status) *http.Request
+	// Text returns a signed request with a text that a person sent, in one part.
+	Text func(id, from, text string) *http.Request
 	// Unsign removes the signature of a request. Forge replaces it with a signature of another secret.
 	Unsign, Forge func(*http.Request) *http.Request
 }
@@ -85,6 +87,7 @@ func Run(t *testing.T, v Vendor) {
 	}
 	t.Run("a failure before the request was sent", func(t *testing.T) { t.Parallel(); unreachable(t, v) })
 	t.Run("receipts", func(t *testing.T) { t.Parallel(); receipts(t, v) })
+	t.Run("texts", func(t *testing.T) { t.Parallel(); texts(t, v) })
 }
 
 // result is the result of a call.
@@ -263,6 +266,30 @@ func receipts(t *testing.T, v Vendor) {
 		}
 		if fields, err := verify(v.Empty(), signed()); err == nil {
 			t.Errorf("%s: accepted without a secret: %v", status, fields)
+		}
+	}
+}
+
+func texts(t *testing.T, v Vendor) {
+	g, now := v.Open("http://127.0.0.1:1", time.Second), time.Now().UTC()
+	signed := func() *http.Request { return v.Text("t1", number, "Stop, please") }
+	fields, err := verify(g, signed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := g.ReadText(fields, now)
+	if err != nil || got.ID != "t1" || !strings.HasSuffix(got.From, strings.TrimPrefix(number, "+")) || got.Text != "Stop, please" ||
+		got.At.IsZero() || got.At.After(now) || got.Parts > 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for name, wrong := range map[string]*http.Request{"unsigned": v.Unsign(signed()), "signed with another secret": v.Forge(signed())} {
+		if fields, err := verify(g, wrong); !errors.Is(err, gateway.ErrSignature) || fields != nil {
+			t.Errorf("%s: %v, %v; want ErrSignature", name, fields, err)
+		}
+	}
+	if fields, err := verify(g, v.Text("t1", "", "Stop")); err == nil {
+		if got, err := g.ReadText(fields, now); err == nil || strings.Contains(err.Error(), "Stop") {
+			t.Errorf("a text without a number is read as %+v, %v", got, err)
 		}
 	}
 }
