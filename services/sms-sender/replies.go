@@ -2,6 +2,7 @@ package smssender
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -98,7 +99,7 @@ func (p replies) about(ctx context.Context, number, source string) (lastText, er
 			return lastText{Source: s.Name, Provider: s.Provider}, nil
 		}
 	}
-	return lastText{}, fmt.Errorf("the settings have no source for the path of a text")
+	return lastText{}, errors.New("the settings have no source for the path of a text")
 }
 
 // settingsOf returns the source of a text. The settings may not have it any more.
