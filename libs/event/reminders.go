@@ -6,9 +6,9 @@ import "slices"
 var (
 	// remindersBegin: the person got the document from the provider, or a message of Signrelay.
 	remindersBegin = []string{RecipientSent, NotificationSent}
-	// remindersEnd: the person, or the document, does not wait for a signature any more.
+	// remindersEnd: the person, or the document, does not wait for a signature any more, or the person does not want to be reminded.
 	remindersEnd = []string{
-		DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined,
+		DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined, RecipientOptedOut,
 	}
 )
 

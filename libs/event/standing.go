@@ -24,7 +24,11 @@ const (
 	OverSigned   = "signed"         // the person has signed
 	OverDeclined = "declined"       // the person has declined
 	OverDocument = "document-ended" // the document is completed, declined, voided or expired
+	OverOptedOut = OptedOut         // the person does not want messages about the document
 )
+
+// AllChannels is the attribute channel of an opt-out from all messages about one document. A reply to a text ends only texts.
+const AllChannels = "all"
 
 // Standing is what the log says about a person on a document.
 type Standing struct {
@@ -37,7 +41,8 @@ type Standing struct {
 
 // standingTypes are the types that Standing reads, each by its exact subject.
 var standingTypes = []string{
-	DocumentSent, DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined,
+	DocumentSent, DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined, RecipientOptedOut,
+	RecipientOptedIn,
 }
 
 // Standing reads what the log says about a person on a document. A document that ended and was sent again waits again. Events without
@@ -54,7 +59,7 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 	if err != nil {
 		return Standing{}, err
 	}
-	var ended time.Time
+	var ended, optedOut, optedIn time.Time
 	signed, declined := map[string]bool{}, map[string]time.Time{}
 	for i, typ := range standingTypes {
 		if !present[subjects[i]] {
@@ -74,6 +79,13 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 			switch at, person := Time(e), e.GetRecipient().GetId(); {
 			case typ == DocumentSent && !at.Before(s.Sent):
 				s.Sent, s.Sending = at, e.GetId()
+			case typ == RecipientOptedOut || typ == RecipientOptedIn:
+				if person != who.Recipient || e.GetAttributes()["channel"] != AllChannels {
+					continue
+				}
+				if latest := map[string]*time.Time{RecipientOptedOut: &optedOut, RecipientOptedIn: &optedIn}[typ]; at.After(*latest) {
+					*latest = at
+				}
 			case typ == RecipientSigned:
 				signed[person] = true
 			case typ == RecipientDeclined && at.After(declined[person]):
@@ -95,6 +107,8 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 		s.Over = OverDeclined
 	case !ended.IsZero() && !ended.Before(s.Sent):
 		s.Over = OverDocument
+	case optedOut.After(optedIn) && who.Recipient != "":
+		s.Over = OverOptedOut
 	}
 	return s, nil
 }

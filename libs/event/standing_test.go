@@ -42,6 +42,12 @@ func TestStandingOfAPerson(t *testing.T) {
 		{"a forged end", []string{"document.sent", "~document.voided"}, "", 0},
 		{"expired and sent again", []string{"document.sent", "document.expired", "document.sent"}, "", 2},
 		{"declined and sent again", []string{"document.sent", "recipient.declined eric", "document.sent"}, "", 2},
+		{"opted out", []string{"document.sent", "recipient.opted-out eric all"}, event.OverOptedOut, 0},
+		{"opted out of texts", []string{"document.sent", "recipient.opted-out eric sms"}, "", 0},
+		{"another person has opted out", []string{"document.sent", "recipient.opted-out anna all"}, "", 0},
+		{"opted out, then in", []string{"document.sent", "recipient.opted-out eric all", "recipient.opted-in eric all"}, "", 0},
+		{"opted out and sent again", []string{"document.sent", "recipient.opted-out eric all", "document.sent"}, event.OverOptedOut, 2},
+		{"opted out and signed", []string{"document.sent", "recipient.opted-out eric all", "recipient.signed eric"}, event.OverSigned, 0},
 		{"expired again", []string{"document.sent", "document.expired", "document.sent", "document.expired"}, event.OverDocument, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -59,6 +65,9 @@ func TestStandingOfAPerson(t *testing.T) {
 				}
 				if strings.HasPrefix(typ, "~") {
 					e.Verification = signingv1.Verification_VERIFICATION_NONE
+				}
+				if name, channel, found := strings.Cut(person, " "); found {
+					person, e.Attributes = name, map[string]string{"channel": channel}
 				}
 				if person != "" {
 					e.Recipient = &signingv1.Recipient{Id: person}

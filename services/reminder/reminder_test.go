@@ -182,6 +182,8 @@ func TestSchedulesEndWithASignatureOrWithTheDocument(t *testing.T) {
 	}{
 		"signed":               {event.RecipientSigned, eric, []string{eric}, event.OverSigned},
 		"signed by a stranger": {event.RecipientSigned, "", nil, ""},
+		"opted out":            {event.RecipientOptedOut, eric, []string{eric}, event.OverOptedOut},
+		"opted out of texts":   {event.RecipientOptedOut, eric + " by text", nil, ""},
 		"declined by a person": {event.RecipientDeclined, eric, []string{anna, eric}, ""},
 		"declined":             {event.DocumentDeclined, "", []string{anna, eric}, event.OverDocument},
 		"voided":               {event.DocumentVoided, "", []string{anna, eric}, event.OverDocument},
@@ -196,7 +198,12 @@ func TestSchedulesEndWithASignatureOrWithTheDocument(t *testing.T) {
 			h.publish(event.NotificationSent, anna, h.now())
 			h.events(event.ReminderScheduled, 2)
 			h.Settled(flow.Reminder) // both outputs of each are stored
-			h.publish(row.eventType, row.person, h.now().Add(time.Second))
+			person, byText := strings.CutSuffix(row.person, " by text")
+			h.publish(row.eventType, person, h.now().Add(time.Second), func(e *signingv1.SigningEvent) {
+				if row.eventType == event.RecipientOptedOut {
+					e.Attributes = map[string]string{"channel": map[bool]string{true: "sms", false: "all"}[byText]}
+				}
+			})
 			h.Settled(flow.Reminder)
 			cancelled := h.events(event.ReminderCancelled, len(row.ended))
 			var people []string

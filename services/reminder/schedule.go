@@ -99,13 +99,15 @@ func scheduled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], nex
 // cancel ends the scheduled reminders of the person, or of all people of the document.
 func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
 	e := in.Data
-	who, reason := event.SignerOf(e), event.OverDocument
+	who, single := event.SignerOf(e), false
 	filter := flow.RemindersOf(who.Source, who.Provider, who.Document)
 	switch {
-	case e.GetType() == event.RecipientSigned && who.Recipient == "":
+	case e.GetType() == event.RecipientOptedOut && e.GetAttributes()["channel"] != event.AllChannels:
+		return nil, outcome.Skip("other-channels") // the person still wants e-mails
+	case (e.GetType() == event.RecipientSigned || e.GetType() == event.RecipientOptedOut) && who.Recipient == "":
 		return nil, outcome.Skip("no-recipient-id") // the check when the reminder is due finds out
-	case e.GetType() == event.RecipientSigned:
-		reason = event.OverSigned
+	case e.GetType() == event.RecipientSigned || e.GetType() == event.RecipientOptedOut:
+		single = true
 		filter = flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient)
 	}
 	waiting, err := r.waiting(ctx, filter)
@@ -115,7 +117,7 @@ func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningE
 	var outs []stage.Out
 	for _, w := range waiting {
 		o := w.one
-		if w.final || o.signer.Document != who.Document || reason == event.OverSigned && o.signer.Recipient != who.Recipient {
+		if w.final || o.signer.Document != who.Document || single && o.signer.Recipient != who.Recipient {
 			continue // it was reported, or two ids have one token
 		}
 		is, err := r.log.Standing(ctx, o.signer)

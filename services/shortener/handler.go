@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
@@ -31,15 +32,18 @@ type handler struct {
 	providerTimeout time.Duration
 	https           bool // responses have a Strict-Transport-Security header
 	js              jetstream.JetStream
+	optOuts         optout.Store
+	wishes          wishCounters
 	log             *slog.Logger
 	opened          *prometheus.CounterVec
 	proxied         prometheus.Counter
 	warned          sync.Once // of a proxy that the settings do not name
 }
 
-func newHandler(env service.Env, links store, sources func() providers.Sources) (*handler, error) {
+func newHandler(env service.Env, links store, optOuts optout.Store, sources func() providers.Sources) (*handler, error) {
 	d := &handler{
-		links: links, sources: sources, visitors: newVisitors(shortenersettings.Section.Of(env.Config), env.Limits),
+		optOuts: optOuts,
+		links:   links, sources: sources, visitors: newVisitors(shortenersettings.Section.Of(env.Config), env.Limits),
 		providerTimeout: providerTimeout, js: env.JS, log: env.Log, https: byHTTPSOnly(shortenersettings.Section.Of(env.Config).PublicURL),
 	}
 	if err := telemetry.Register(env.Metrics, &d.opened, prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -52,6 +56,9 @@ func newHandler(env service.Env, links store, sources func() providers.Sources) 
 		Name: "signrelay_shortener_unnamed_proxy_total",
 		Help: "Requests for short links with X-Forwarded-For or Forwarded from an address that shortener.trusted_proxies does not name.",
 	})); err != nil {
+		return nil, err
+	}
+	if err := d.wishes.register(env); err != nil {
 		return nil, err
 	}
 	for _, outcome := range []string{"redirected", failed.outcome, busy.outcome} {
@@ -76,6 +83,7 @@ type visit struct {
 	r       *http.Request
 	entry   entry // the link after its lookup
 	channel string
+	form    *wish // after it was read
 }
 
 // ServeHTTP serves GET, HEAD and POST. Only the button on one of our own pages sends a POST, so a POST comes from a person. Any other request
@@ -120,6 +128,8 @@ func (d *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.show(v, failed)
 	case r.Method == http.MethodPost && fromElsewhere(r):
 		d.show(v, button(v.entry.link))
+	case r.Method == http.MethodPost && wishOf(v) != "":
+		d.take(v, wishOf(v))
 	case r.Method == http.MethodPost:
 		d.press(v)
 	default:

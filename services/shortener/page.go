@@ -24,6 +24,7 @@ type page struct {
 	retry   time.Duration // Retry-After; 0 for none
 	in      time.Duration // the time until another attempt, for the text; 0 if unknown
 	hides   bool          // the page reveals nothing about the link
+	wish    wish          // that its button sends; empty for a button that opens the document
 }
 
 //go:embed page.html
@@ -52,6 +53,15 @@ var (
 	robot = page{outcome: "robot", status: http.StatusOK, hides: true}
 	// A browser that prefetches must not show this response at the click. Browsers drop a failed response.
 	prefetch = page{outcome: "prefetch", status: http.StatusServiceUnavailable, hides: true}
+)
+
+// The pages on which a person says that no more messages about the document are wanted. The first asks, because a wrong tap would end the
+// person's reminders.
+var (
+	askStop  = page{outcome: "stop-ask", status: http.StatusOK, wish: stopMessages}
+	stopped  = page{outcome: "stopped", status: http.StatusOK, wish: startMessages}
+	started  = page{outcome: "started", status: http.StatusOK}
+	stopLost = page{outcome: "stop-failed", status: http.StatusServiceUnavailable, retry: 5 * time.Second}
 )
 
 // button returns the page of a link that the provider resolves when its button is pressed.
@@ -95,6 +105,8 @@ type content struct {
 	Button        string // its text; empty for no button
 	Note          string
 	Asks          bool // the page shows the document and asks for a click; other pages report a problem
+	Wish          wish
+	Stop, Back    string // the texts of the small button that asks for no more messages, and of the link back; empty for none
 }
 
 // show writes the page.
@@ -124,7 +136,15 @@ func (p page) content(v *visit) content {
 	text := in.texts[p.outcome]
 	c := content{
 		Language: in.language, Title: about.Title, Sender: about.Sender,
-		Heading: text.heading, Text: text.text, Button: text.button, Asks: text.note != nil,
+		Heading: text.heading, Text: text.text, Button: text.button, Asks: text.note != nil, Wish: p.wish,
+	}
+	switch p.outcome {
+	case "button":
+		if v.entry.mayStop() {
+			c.Stop = in.stop
+		}
+	case askStop.outcome:
+		c.Back = in.back
 	}
 	if p.outcome == string(pack.NotYet) {
 		c.Text += " " + in.comeBack(p.in)

@@ -15,6 +15,8 @@ type translation struct {
 	language string
 	texts    map[string]pageText // by the page's outcome
 	comeBack func(in time.Duration) string
+	// stop asks for no more messages about the document, and back returns to the document.
+	stop, back string
 }
 
 // pageText is the text of one page.
@@ -68,7 +70,17 @@ var english = translation{
 			text: "Someone else has to sign first, or it is being fetched from the archive.", button: "Try again"},
 		"gone": {heading: "This document is no longer there",
 			text: "Please ask its sender to send it again."},
+
+		"stop-ask": {heading: "Stop messages about this document?",
+			text: "You will get no more e-mails, texts and reminders about it. Your link still works, and if you sign, you still get the completed document.", button: "Stop messages"},
+		"stopped": {heading: "You will get no more messages about this document",
+			text: "Your link still works. If you sign, you still get the completed document.", button: "Write to me again"},
+		"started": {heading: "You will get messages about this document again",
+			text: "Reminders that were cancelled do not come back."},
+		"stop-failed": {heading: "That did not work right now",
+			text: "Please go back and try again in a moment."},
 	},
+	stop: "Do not write to me about this document", back: "Back to the document",
 	comeBack: func(in time.Duration) string {
 		return "Please come back " + formatDelay(in, "later", "in about one minute", "in about %.0f minutes", "in about one hour", "in about %.0f hours") + "."
 	},
@@ -107,7 +119,17 @@ var german = translation{
 			text: "Jemand anderes muss zuerst unterschreiben, oder es wird gerade aus dem Archiv geholt.", button: "Noch einmal versuchen"},
 		"gone": {heading: "Dieses Dokument gibt es nicht mehr",
 			text: "Bitte lassen Sie es sich vom Absender noch einmal senden."},
+
+		"stop-ask": {heading: "Keine Nachrichten mehr zu diesem Dokument?",
+			text: "Sie erhalten dazu keine E-Mails, SMS und Erinnerungen mehr. Ihr Link funktioniert weiter, und wenn Sie unterschreiben, erhalten Sie trotzdem das fertige Dokument.", button: "Keine Nachrichten mehr"},
+		"stopped": {heading: "Sie erhalten keine Nachrichten mehr zu diesem Dokument",
+			text: "Ihr Link funktioniert weiter. Wenn Sie unterschreiben, erhalten Sie trotzdem das fertige Dokument.", button: "Wieder benachrichtigen"},
+		"started": {heading: "Sie erhalten wieder Nachrichten zu diesem Dokument",
+			text: "Abgesagte Erinnerungen kommen nicht zurück."},
+		"stop-failed": {heading: "Das hat gerade nicht geklappt",
+			text: "Bitte gehen Sie zurück und versuchen Sie es gleich noch einmal."},
 	},
+	stop: "Keine Nachrichten mehr zu diesem Dokument", back: "Zurück zum Dokument",
 	comeBack: func(in time.Duration) string {
 		return "Bitte kommen Sie " + formatDelay(in, "später", "in etwa einer Minute", "in etwa %.0f Minuten", "in etwa einer Stunde", "in etwa %.0f Stunden") + " wieder."
 	},

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
@@ -72,7 +73,11 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 		return err
 	}
 
-	handler, err := newHandler(env, links, sources)
+	optOuts, err := optout.Open(ctx, env.JS, keyring.New(env.Config.MasterKeys()))
+	if err != nil {
+		return err
+	}
+	handler, err := newHandler(env, links, optOuts, sources)
 	if err != nil {
 		return err
 	}

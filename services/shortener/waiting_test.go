@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -38,7 +40,11 @@ func serve(t *testing.T, sources providers.Sources, l link, change func(*handler
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newHandler(b.Env, links, func() providers.Sources { return sources })
+	optOuts, err := optout.Open(t.Context(), b.Env.JS, keyring.New(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newHandler(b.Env, links, optOuts, func() providers.Sources { return sources })
 	if err != nil {
 		t.Fatal(err)
 	}
