@@ -29,11 +29,11 @@ var Kinds = []Kind{
 		Occasion: RecipientSigned, Signers: true,
 	},
 	{
-		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, RecipientSigned},
+		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, NotificationFallback, RecipientSigned},
 		Occasion: DocumentSent, Signers: true, Link: notifyv1.Link_PURPOSE_SIGN, Asks: true,
 	},
 	{
-		Kind: notifyv1.Kind_KIND_REMINDER, After: []string{ReminderDue},
+		Kind: notifyv1.Kind_KIND_REMINDER, After: []string{NotificationFallback, ReminderDue},
 		Signers: true, Link: notifyv1.Link_PURPOSE_SIGN, Asks: true,
 	},
 	{
@@ -43,7 +43,10 @@ var Kinds = []Kind{
 	{Kind: notifyv1.Kind_KIND_DECLINED, After: []string{DocumentDeclined, RecipientDeclined}, Occasion: DocumentDeclined},
 	{Kind: notifyv1.Kind_KIND_VOIDED, After: []string{DocumentVoided}},
 	{Kind: notifyv1.Kind_KIND_EXPIRED, After: []string{DocumentExpired}, Occasion: DocumentExpired},
-	{Kind: notifyv1.Kind_KIND_UNDELIVERABLE, After: []string{RecipientUndeliverable}},
+	{
+		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, After: []string{NotificationFallback, RecipientUndeliverable},
+		Occasion: RecipientUndeliverable,
+	},
 	{Kind: notifyv1.Kind_KIND_STOPPED, After: []string{RecipientOptedOut}, Replies: true},
 	{Kind: notifyv1.Kind_KIND_STARTED, After: []string{RecipientOptedIn}, Replies: true},
 	{Kind: notifyv1.Kind_KIND_HELP, After: []string{RecipientReplied}, Replies: true},
@@ -55,6 +58,14 @@ func KindOf(kind notifyv1.Kind) Kind {
 		return Kinds[i]
 	}
 	return Kind{Kind: kind}
+}
+
+// KindNamed returns the row of the kind with this name. For a name without a row it returns an empty row.
+func KindNamed(name string) Kind {
+	if i := slices.IndexFunc(Kinds, func(k Kind) bool { return KindName(k.Kind) == name }); i >= 0 {
+		return Kinds[i]
+	}
+	return Kind{}
 }
 
 // KindsAfter returns the kinds of messages that an event of a type may cause, without replies: the SMS sender makes those.

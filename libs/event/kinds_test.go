@@ -65,6 +65,7 @@ func TestMessagesThatFollowFromAnEvent(t *testing.T) {
 		"document.voided":         {notifyv1.Kind_KIND_VOIDED},
 		"document.expired":        {notifyv1.Kind_KIND_EXPIRED},
 		"recipient.undeliverable": {notifyv1.Kind_KIND_UNDELIVERABLE},
+		"notification.fallback":   {notifyv1.Kind_KIND_INVITATION, notifyv1.Kind_KIND_REMINDER, notifyv1.Kind_KIND_UNDELIVERABLE},
 		"reminder.due":            {notifyv1.Kind_KIND_REMINDER},
 	}
 	got := map[string][]notifyv1.Kind{}

@@ -42,6 +42,7 @@ const (
 	NotificationSent       = "notification.sent"
 	NotificationDelivered  = "notification.delivered"
 	NotificationFailed     = "notification.failed"
+	NotificationFallback   = "notification.fallback"
 
 	LinkOpened      = "link.opened"
 	LinkFetched     = "link.fetched"
@@ -114,6 +115,7 @@ var Types = []Type{
 	{NotificationSent, false, "The outside provider (Vonage, the mail server) has accepted the message."},
 	{NotificationDelivered, false, "A delivery receipt reports that the message has arrived."},
 	{NotificationFailed, false, "Sending has failed permanently, or a receipt reports that the message will not arrive; notice.reason says why."},
+	{NotificationFallback, false, "An invitation or reminder did not arrive on one channel, and goes to the person's other channel, or to the sender of the document; attributes.reason says why."},
 
 	{LinkOpened, false, "A person has opened our short link; attributes.certainty says how certain that is, and notice.channel which message had the link."},
 	{LinkFetched, false, "A program fetched our short link and was not redirected; attributes.client has the kind of program. It does not report an action of a person."},

@@ -46,7 +46,7 @@ const DuplicateWindow = 2 * time.Minute
 var Streams = []Stream{
 	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Batches: true, Purpose: "the one log of everything that happened to a document"},
 	{Name: Notify, Subjects: []string{Notifications}, MaxAge: 14 * day, Purpose: "messages to signers on their way from stage to stage"},
-	{Name: Remind, Subjects: []string{Reminders}, MaxAge: LogReaches + day, Schedules: true, Purpose: "scheduled reminders, one a person, and reminders that are due"},
+	{Name: Remind, Subjects: []string{Reminders}, MaxAge: LogReaches + day, Schedules: true, Purpose: "scheduled reminders, one a person, and fallbacks, one a message; and those that are due"},
 	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Purpose: "authentic callbacks that cannot be read, byte for byte"},
 	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Purpose: "inputs on which a stage gave up, byte for byte, with the reason"},
 	// As long as DLQ: a second replay of the same dead letter is detected because its subject is taken.
@@ -225,6 +225,8 @@ const (
 	KafkaBridge = "kafka-bridge"
 	Reminder    = "reminder"
 	ReminderDue = "reminder-due"
+	Fallback    = "fallback"
+	FallbackDue = "fallback-due"
 )
 
 // outcomes are the senders' events.
@@ -237,7 +239,7 @@ var Stages = []Stage{
 		Consumes: filters(event.TypesWithMessages()),
 		Publishes: []string{
 			ToShorten, ToSend,
-			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed),
+			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed), event.TypeFilter(event.NotificationFallback),
 		},
 		Uses:    Uses{Streams: []string{Signing}, Rates: []string{RateAPI}}, // a document's past
 		Purpose: "asks the providers who receives which message", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
@@ -289,6 +291,19 @@ var Stages = []Stage{
 		Publishes: []string{Reminders, event.EntityFilter(event.EntityReminder)},
 		Uses:      Uses{Streams: []string{Signing}, Rates: []string{RateReminders}},
 		Purpose:   "makes the reminders that are due", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
+	},
+	{
+		Name: Fallback, Service: Reminder, Stream: Signing, Consumes: filters(event.TypesOfFallbacks()),
+		Publishes: []string{Fallbacks, event.TypeFilter(event.NotificationFallback)},
+		Uses:      Uses{Streams: []string{Signing, Remind}}, // a document's past, and the message's schedule
+		Purpose:   "finds invitations and reminders that did not arrive", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
+		FromNow: true,
+	},
+	{
+		Name: FallbackDue, Service: Reminder, Stream: Remind, Consumes: []string{DueFallbacks},
+		Publishes: []string{event.TypeFilter(event.NotificationFallback)},
+		Uses:      Uses{Streams: []string{Signing}},
+		Purpose:   "finds invitations and reminders without a delivery receipt", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 }
 

@@ -180,6 +180,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		return nil, d.failed(context.WithoutCancel(ctx), in, &r, again, err)
 	}
 	d.endHold(ctx, in, &r)
+	receipt.Expected = d.ReceiptWithin > 0
 	if receipt.PossibleDuplicate = in.Unknown || r.Again; receipt.PossibleDuplicate {
 		d.metrics.unknown.WithLabelValues(event.ChannelName(n.GetChannel())).Inc()
 	}
@@ -353,7 +354,7 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice b
 	case logged.GetType() == event.NotificationSent:
 		return nil, true, nil
 	case logged != nil:
-		receipt := Receipt{Reference: logged.GetNotice().GetReference(), Parts: logged.GetNotice().GetParts(), PossibleDuplicate: twice}
+		receipt := Receipt{Reference: logged.GetNotice().GetReference(), Parts: logged.GetNotice().GetParts(), PossibleDuplicate: twice, Expected: d.ReceiptWithin > 0}
 		missing, err = outs(ctx, Sent(n, d.stage, event.Time(logged), receipt))
 		return missing, true, err
 	case d.FindReceipt == nil:
@@ -363,7 +364,7 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice b
 	if err != nil || receipt == nil {
 		return nil, false, err
 	}
-	receipt.PossibleDuplicate = twice
+	receipt.PossibleDuplicate, receipt.Expected = twice, d.ReceiptWithin > 0
 	missing, err = outs(ctx, Sent(n, d.stage, d.Now(), *receipt))
 	return missing, true, err
 }

@@ -39,6 +39,7 @@ type Receipt struct {
 	Fault             outcome.Fault // the party at fault for that
 	PartsRefused      string        // the numbers of the refused parts, from 1, with commas; usually empty
 	LinkRefused       bool          // one of them contains a part of the link
+	Expected          bool          // a delivery receipt should follow
 }
 
 // attributes returns an event's attributes about refused parts.
@@ -62,7 +63,25 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	e.Notice.PossibleDuplicate = r.PossibleDuplicate
 	e.Notice.Reason = r.Reason
 	e.Attributes = r.attributes()
+	if r.Expected {
+		if e.Attributes == nil {
+			e.Attributes = map[string]string{}
+		}
+		e.Attributes[attributeReceipt] = receiptExpected
+	}
 	return e
+}
+
+// A message on a channel with delivery receipts has arrived only when its receipt says so. This attribute of notification.sent says that a
+// receipt should follow.
+const (
+	attributeReceipt = "receipt"
+	receiptExpected  = "expected"
+)
+
+// ExpectsReceipt reports whether a delivery receipt should follow the message of a notification.sent.
+func ExpectsReceipt(sent *signingv1.SigningEvent) bool {
+	return sent.GetAttributes()[attributeReceipt] == receiptExpected
 }
 
 // Deferred returns the event that n waits until the party at fault has fixed the problem. It is published once per notification. The country

@@ -17,6 +17,7 @@ type destination struct {
 	channel notifyv1.Channel
 	person  *notifyv1.Person
 	reason  string
+	always  bool // also if the settings exclude the channel
 }
 
 // address returns the destination's number or e-mail address in one spelling; empty for none.

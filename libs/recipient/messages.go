@@ -44,6 +44,17 @@ func (m *Maker) People(people []Person) {
 	share(people)
 }
 
+// PeopleOn sets one channel as the only destination of all people, also if they do not want it or the settings exclude it. Nobody gets a message
+// on a channel that the provider blocks for the person.
+func (m *Maker) PeopleOn(people []Person, channel event.Channel) {
+	for i := range people {
+		r, _ := destinationOn(channel, people[i].Recipient, m.Source.Region)
+		r.always = true
+		people[i].destinations = []destination{r}
+	}
+	share(people)
+}
+
 // About returns the common part of all messages of a kind.
 func (m *Maker) About(kind notifyv1.Kind) *notifyv1.Notification {
 	return &notifyv1.Notification{
@@ -136,7 +147,7 @@ func (m *Maker) on(about *notifyv1.Notification, key string, destinations []dest
 	for _, r := range destinations {
 		n := m.message(about, key, r)
 		switch {
-		case !m.Source.Notify.WantsChannel(event.ChannelName(r.channel)):
+		case !r.always && !m.Source.Notify.WantsChannel(event.ChannelName(r.channel)):
 			off = append(off, n)
 		case r.reason != "":
 			m.suppress(n, r.reason)

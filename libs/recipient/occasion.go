@@ -2,11 +2,10 @@ package recipient
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -41,10 +40,9 @@ func (s Sendings) resending(happened *signingv1.SigningEvent) []string {
 }
 
 // messageID returns a message's id, from its occasion, person and channel. If the provider lists the people in another order at a retry, each
-// message keeps its id. All services use the enricher's name in the id: two of them that make one message make it once.
+// message keeps its id.
 func messageID(about *notifyv1.Notification, occasion, person string, channel notifyv1.Channel) string {
-	key := strings.Join([]string{event.KindName(about.GetKind()), person, event.ChannelName(channel)}, "/")
-	return event.DerivedID(occasion, flow.Enricher, key)
+	return notification.ID(occasion, about.GetKind(), person, channel)
 }
 
 // occasion returns the id of the event that a message is about. Another event may have triggered the message: two events that report the same
@@ -61,7 +59,7 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, sendings Sendings) string {
 	about := event.KindOf(kind).Occasion
 	switch {
-	case about == "", about == happened.GetType() && kind == notifyv1.Kind_KIND_INVITATION:
+	case happened.GetType() == event.NotificationFallback && kind != notifyv1.Kind_KIND_UNDELIVERABLE, about == "", about == happened.GetType() && kind == notifyv1.Kind_KIND_INVITATION:
 		return happened.GetId()
 	case kind == notifyv1.Kind_KIND_INVITATION && sendings.Latest() != "":
 		return sendings.Latest()

@@ -77,6 +77,9 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	if err != nil {
 		return nil, err
 	}
+	if fallsBack(src.Settings, happened) {
+		return e.fallBack(ctx, src.Settings, happened, in.Stored)
+	}
 	past, err := e.history(ctx, happened, in.Stored)
 	if err != nil {
 		return nil, err
@@ -118,6 +121,7 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	}
 	if later == nil {
 		e.metrics.count(made)
+		e.metrics.countFallback(happened, made)
 	}
 	var requested map[string]bool
 	shared := made.Shared(happened)

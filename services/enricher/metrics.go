@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/fallback"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -20,7 +21,7 @@ import (
 
 // metrics count attempts. An attempt that is repeated because its messages could not be stored counts again.
 type metrics struct {
-	requested, suppressed, calls *prometheus.CounterVec
+	requested, suppressed, calls, fallbacks *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (metrics, error) {
@@ -37,8 +38,12 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 			Name: "signrelay_enricher_asked_total",
 			Help: "Requests to the provider's REST API for a document, by result.",
 		}, []string{"source", "provider", "outcome"}),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_enricher_fallbacks_total",
+			Help: "Invitations and reminders that did not arrive on a channel, by reason and by the other channel; to is sender if the sender was notified, and none if no message was needed any more.",
+		}, []string{"source", "provider", "reason", "to"}),
 	}
-	for _, c := range []prometheus.Collector{m.requested, m.suppressed, m.calls} {
+	for _, c := range []prometheus.Collector{m.requested, m.suppressed, m.calls, m.fallbacks} {
 		if err := r.Register(c); err != nil {
 			return metrics{}, fmt.Errorf("register the enricher's metrics: %w", err)
 		}
@@ -54,6 +59,11 @@ func (m metrics) begin(sources providers.Sources) {
 		}
 		for _, result := range []string{"answered", "refused", "failed"} {
 			m.calls.WithLabelValues(key.Name, key.Provider, result)
+		}
+		for _, reason := range fallback.Reasons {
+			for _, to := range append(event.ChannelNames(), fallback.ToSender) {
+				m.fallbacks.WithLabelValues(key.Name, key.Provider, reason, to)
+			}
 		}
 		for _, c := range event.Channels {
 			reasons := slices.Concat(recipient.Unusable(c.Address), c.Blocks, []string{recipient.NoAddress, recipient.NoLink, recipient.LinkInvalid, documentOver, unconfirmed})

@@ -16,6 +16,10 @@ func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Do
 		Maker:   recipient.Maker{Source: src, Happened: happened, Document: document, Sendings: past.sendings},
 		signers: newSigners(happened, document, past), linkless: past.linkless,
 	}
+	if happened.GetType() == event.NotificationFallback {
+		p.fallBack()
+		return p.Messages
+	}
 	p.People(p.signers.people)
 	for _, kind := range event.KindsAfter(happened.GetType()) {
 		if src.Notify.WantsKind(event.KindName(kind)) {

@@ -1,6 +1,7 @@
 // Package reminder is the service that reminds people who have not signed. A person on a document has at most one scheduled reminder: a message
 // in the stream REMIND that the server itself publishes when it is due. When it is due, the service writes reminder.due into the log, and
 // schedules the person's next reminder. The enricher makes the messages that follow.
+// It also finds invitations and reminders that did not arrive on one of a person's channels, see fallbacks.
 package reminder
 
 import (
@@ -31,10 +32,10 @@ var Service = service.Service{
 
 // Run works until ctx ends.
 func Run(ctx context.Context, env service.Env) error {
-	return run(ctx, env, countEvery, flow.StageNamed(flow.Reminder), flow.StageNamed(flow.ReminderDue))
+	return run(ctx, env, countEvery, flow.StageNamed)
 }
 
-func run(ctx context.Context, env service.Env, countEvery time.Duration, schedule, due flow.Stage) error {
+func run(ctx context.Context, env service.Env, countEvery time.Duration, stageNamed func(string) flow.Stage) error {
 	r := reminder{
 		sources: config.Pick(env.Live, sources).Now,
 		log:     event.Log{JS: env.JS, Stream: flow.Signing}, scheduled: event.Log{JS: env.JS, Stream: flow.Remind},
@@ -44,20 +45,21 @@ func run(ctx context.Context, env service.Env, countEvery time.Duration, schedul
 	if err != nil {
 		return err
 	}
+	f := fallbacks{sources: r.sources, log: r.log, scheduled: r.scheduled, now: env.Now}
 	env.Up()
-	both, ctx := errgroup.WithContext(ctx)
+	all, ctx := errgroup.WithContext(ctx)
 	for _, place := range []struct {
-		stage flow.Stage
+		stage string
 		do    stage.Func[*signingv1.SigningEvent]
-	}{{schedule, r.schedule}, {due, r.remind}} {
-		both.Go(func() error {
+	}{{flow.Reminder, r.schedule}, {flow.ReminderDue, r.remind}, {flow.Fallback, f.follow}, {flow.FallbackDue, f.overdue}} {
+		all.Go(func() error {
 			return stage.Runner[*signingv1.SigningEvent]{
-				Stage: place.stage, JS: env.JS, Decode: event.Decode, Do: place.do, Log: env.Log, Metrics: env.Metrics,
+				Stage: stageNamed(place.stage), JS: env.JS, Decode: event.Decode, Do: place.do, Log: env.Log, Metrics: env.Metrics,
 			}.Run(ctx)
 		})
 	}
-	both.Go(func() error { return count.run(ctx, countEvery) })
-	return both.Wait()
+	all.Go(func() error { return count.run(ctx, countEvery) })
+	return all.Wait()
 }
 
 type reminder struct {

@@ -43,7 +43,7 @@ func start(t *testing.T, change func(*config.Source), after ...time.Duration) *h
 	h := &harness{Bench: servicetest.New(t, config.Config{Sources: []config.Source{src}}), t: t}
 	h.Start(func(ctx context.Context, env service.Env) error {
 		env.Now = h.now
-		return run(ctx, env, 20*time.Millisecond, servicetest.RetrySoon(flow.Reminder), servicetest.RetrySoon(flow.ReminderDue))
+		return run(ctx, env, 20*time.Millisecond, servicetest.RetrySoon)
 	})
 	return h
 }

@@ -48,7 +48,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	source := func(provider, sender, region string, settings ...string) config.Source {
 		s := providers.NewSource(provider, DemoSource, settings...)
 		s.SenderName, s.Locale, s.Region = sender, "en", region
-		s.Reminders = config.DefaultReminders()
+		s.Reminders, s.Fallback = config.DefaultReminders(), config.DefaultFallback()
 		s.QuietHours = config.NoQuietHours()               // messages appear at any time of day
 		s.Notify.Sender.Email = "sender@signrelay.example" // the address at which the documents' sender gets news, such as a decline
 		return s

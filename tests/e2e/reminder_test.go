@@ -104,5 +104,5 @@ func TestNobodySignsForFifteenDays(t *testing.T) {
 			`email jane.roe@example.com: Reminder: please review & sign "Service Agreement" [1 link]`,
 		)
 	}
-	story{"clickwrap", "unsigned", messages}.check(t, h)
+	story{provider: "clickwrap", name: "unsigned", messages: messages}.check(t, h)
 }

@@ -24,12 +24,13 @@ import (
 type story struct {
 	provider, name string
 	messages       []string
+	lost, withheld int // messages that are sent and do not arrive, and messages that cannot be made
 }
 
 var stories = []story{
 	// The guide's three flows, with its three texts unchanged. Eric Smith and Sam Lee want texts and e-mails, Jane Roe only e-mails.
 	// The last signature causes no progress message.
-	{"clickwrap", "seed", []string{
+	{provider: "clickwrap", name: "seed", messages: []string{
 		`sms 13175551234: You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
 		`email jane.roe@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
@@ -46,13 +47,13 @@ var stories = []story{
 		`email sam.lee@example.com: Eric Smith has signed "Employment Agreement" [0 links]`,
 	}},
 	// The completion arrives before the signature: there is no progress message, in either order.
-	{"clickwrap", "one-signer", []string{
+	{provider: "clickwrap", name: "one-signer", messages: []string{
 		`sms 13175551234: You've been sent "Mutual NDA" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "Mutual NDA" [1 link]`,
 		`sms 13175551234: "Mutual NDA" has been accepted by all parties. Download your document here: L`,
 		`email eric.smith@example.com: "Mutual NDA" has been accepted by all parties [1 link]`,
 	}},
-	{"clickwrap", "two-signers", []string{
+	{provider: "clickwrap", name: "two-signers", messages: []string{
 		`sms 13175551234: You've been sent "E-Waiver Form" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "E-Waiver Form" [1 link]`,
 		`sms 13175550187: You've been sent "E-Waiver Form" by PactSafe. Please review & sign: L`,
@@ -65,7 +66,7 @@ var stories = []story{
 		`email sam.lee@example.com: "E-Waiver Form" has been accepted by all parties [1 link]`,
 	}},
 	// The document is sent a second time on purpose, so both signers are invited again.
-	{"clickwrap", "resend", []string{
+	{provider: "clickwrap", name: "resend", messages: []string{
 		`sms 13175551234: You've been sent "Consulting Agreement" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "Consulting Agreement" [1 link]`,
 		`email jane.roe@example.com: Please review & sign "Consulting Agreement" [1 link]`,
@@ -73,7 +74,7 @@ var stories = []story{
 		`email eric.smith@example.com: Please review & sign "Consulting Agreement" [1 link]`,
 		`email jane.roe@example.com: Please review & sign "Consulting Agreement" [1 link]`,
 	}},
-	{"clickwrap", "declined", []string{
+	{provider: "clickwrap", name: "declined", messages: []string{
 		`sms 13175551234: You've been sent "Non-Compete Agreement" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "Non-Compete Agreement" [1 link]`,
 		`sms 13175550187: You've been sent "Non-Compete Agreement" by PactSafe. Please review & sign: L`,
@@ -82,14 +83,18 @@ var stories = []story{
 		`email sam.lee@example.com: Eric Smith has declined to sign "Non-Compete Agreement" [0 links]`,
 		`email sender@signrelay.example: Eric Smith has declined to sign "Non-Compete Agreement" [0 links]`,
 	}},
+	// She wants only a text, which does not arrive.
+	{provider: "clickwrap", name: "lost-text", lost: 1, messages: []string{
+		`email rita.moss@example.com: Please review & sign "Volunteer Agreement" [1 link]`,
+	}},
 
-	{"pleasesign", "one-signer", []string{
+	{provider: "pleasesign", name: "one-signer", messages: []string{
 		`sms 61491570006: You've been sent "Residential Tenancy Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Residential Tenancy Agreement" [1 link]`,
 		`sms 61491570006: "Residential Tenancy Agreement" has been accepted by all parties. Download your document here: L`,
 		`email olivia.nguyen@example.com: "Residential Tenancy Agreement" has been accepted by all parties [1 link]`,
 	}},
-	{"pleasesign", "two-signers", []string{
+	{provider: "pleasesign", name: "two-signers", messages: []string{
 		`sms 61491570006: You've been sent "Contract of Sale" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Contract of Sale" [1 link]`,
 		`sms 61491570156: You've been sent "Contract of Sale" by PleaseSign. Please review & sign: L`,
@@ -102,7 +107,7 @@ var stories = []story{
 		`email jack.wilson@example.com: "Contract of Sale" has been accepted by all parties [1 link]`,
 	}},
 	// The second signer gets an invitation when it is that signer's turn, and only once.
-	{"pleasesign", "ordered-signing", []string{
+	{provider: "pleasesign", name: "ordered-signing", messages: []string{
 		`sms 61491570006: You've been sent "Building Contract" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Building Contract" [1 link]`,
 		`sms 61491570156: You've been sent "Building Contract" by PleaseSign. Please review & sign: L`,
@@ -113,7 +118,7 @@ var stories = []story{
 		`email jack.wilson@example.com: "Building Contract" has been accepted by all parties [1 link]`,
 	}},
 	// One callback, two facts, one message to each person.
-	{"pleasesign", "declined", []string{
+	{provider: "pleasesign", name: "declined", messages: []string{
 		`sms 61491570006: You've been sent "Partnership Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Partnership Agreement" [1 link]`,
 		`sms 61491570156: You've been sent "Partnership Agreement" by PleaseSign. Please review & sign: L`,
@@ -122,13 +127,13 @@ var stories = []story{
 		`email jack.wilson@example.com: Olivia Nguyen has declined to sign "Partnership Agreement" [0 links]`,
 		`email sender@signrelay.example: Olivia Nguyen has declined to sign "Partnership Agreement" [0 links]`,
 	}},
-	// Mia Kelly gets her link from PleaseSign itself, whose e-mail bounces.
-	{"pleasesign", "bounced", []string{
+	// Mia Kelly gets her link from PleaseSign itself, whose e-mail bounces. She has no number for a text.
+	{provider: "pleasesign", name: "bounced", withheld: 1, messages: []string{
 		`sms 61491570006: You've been sent "Service Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Service Agreement" [1 link]`,
 		`email sender@signrelay.example: Mia Kelly could not be reached about "Service Agreement" [0 links]`,
 	}},
-	{"pleasesign", "mixed", []string{
+	{provider: "pleasesign", name: "mixed", messages: []string{
 		`sms 61491570006: You've been sent "Loan Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Loan Agreement" [1 link]`,
 		`sms 61491570006: Mia Kelly has signed "Loan Agreement". One more signature is needed to complete the document.`,
@@ -139,13 +144,13 @@ var stories = []story{
 	}},
 
 	// Both callbacks report the completion; she is notified once.
-	{"esign-v1", "one-signer", []string{
+	{provider: "esign-v1", name: "one-signer", messages: []string{
 		`sms 447700900123: You've been sent "Statement of Work" by Legalesign. Please review & sign: L`,
 		`email amelia.clarke@example.com: Please review & sign "Statement of Work" [1 link]`,
 		`sms 447700900123: "Statement of Work" has been accepted by all parties. Download your document here: L`,
 		`email amelia.clarke@example.com: "Statement of Work" has been accepted by all parties [1 link]`,
 	}},
-	{"esign-v1", "two-signers", []string{
+	{provider: "esign-v1", name: "two-signers", messages: []string{
 		`sms 447700900123: You've been sent "Shareholder Agreement" by Legalesign. Please review & sign: L`,
 		`email amelia.clarke@example.com: Please review & sign "Shareholder Agreement" [1 link]`,
 		`sms 447700900456: You've been sent "Shareholder Agreement" by Legalesign. Please review & sign: L`,
@@ -156,14 +161,14 @@ var stories = []story{
 		`email oliver.hughes@example.com: "Shareholder Agreement" has been accepted by all parties [1 link]`,
 	}},
 	// A person who signed before our first event about that person gets no invitation. An archived document has no page yet: see pages below.
-	{"esign-v1", "long-night", []string{
+	{provider: "esign-v1", name: "long-night", messages: []string{
 		`sms 447700900123: "Supply Agreement" has been accepted by all parties. Download your document here: L`,
 		`email amelia.clarke@example.com: "Supply Agreement" has been accepted by all parties [1 link]`,
 		`sms 447700900456: "Supply Agreement" has been accepted by all parties. Download your document here: L`,
 		`email oliver.hughes@example.com: "Supply Agreement" has been accepted by all parties [1 link]`,
 		`email isla.morgan@example.com: Please review & sign "Data Processing Addendum" [1 link]`,
 	}},
-	{"esign-v1", "declined", []string{
+	{provider: "esign-v1", name: "declined", messages: []string{
 		`sms 447700900123: You've been sent "Lease Renewal" by Legalesign. Please review & sign: L`,
 		`email amelia.clarke@example.com: Please review & sign "Lease Renewal" [1 link]`,
 		`sms 447700900456: You've been sent "Lease Renewal" by Legalesign. Please review & sign: L`,
@@ -293,9 +298,9 @@ func follow(t *testing.T, method, link string) (status int, page string) {
 func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	steps := map[string]map[string]int{} // by notification
-	texts, opened, duplicates := 0, 0, 0
+	texts, opened, duplicates, withheld := 0, 0, 0, 0
 	collect := func() {
-		steps, texts, opened, duplicates = map[string]map[string]int{}, 0, 0, 0
+		steps, texts, opened, duplicates, withheld = map[string]map[string]int{}, 0, 0, 0, 0
 		log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
 		for m, err := range log.Messages(t.Context(), "signing.v1.>", allOfIt) {
 			if err != nil {
@@ -311,6 +316,8 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 			switch id := e.GetNotice().GetNotificationId(); {
 			case e.GetType() == "link.opened":
 				opened++
+			case e.GetType() == "notification.suppressed":
+				withheld++
 			case id != "":
 				if steps[id] == nil {
 					steps[id] = map[string]int{}
@@ -322,9 +329,9 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 			}
 		}
 	}
-	due, sms := 0, 0
+	due, sms, impossible := 0, 0, 0
 	for _, s := range stories {
-		due += len(s.messages)
+		due, impossible = due+len(s.messages)+s.lost, impossible+s.withheld
 		for _, m := range s.messages {
 			if strings.HasPrefix(m, "sms ") {
 				sms++
@@ -337,6 +344,9 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 	}
 	if len(steps) != due || opened == 0 {
 		t.Errorf("the log has %d messages and %d opened links, want %d and at least one", len(steps), opened, due)
+	}
+	if withheld != impossible {
+		t.Errorf("%d messages were suppressed, want %d", withheld, impossible)
 	}
 	for id, happened := range steps {
 		if happened["notification.requested"] != 1 || happened["notification.sent"] != 1 || happened["notification.delivered"] > 1 {

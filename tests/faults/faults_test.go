@@ -98,17 +98,21 @@ func settings(h *testenv.Env, w *world) string {
 	if w.behaves.remindAfter > 0 {
 		reminders = fmt.Sprintf("[%v]", w.behaves.remindAfter)
 	}
+	other := "{}"
+	if after := w.behaves.fallbackAfter; after > 0 {
+		other = fmt.Sprintf("{after: %v}, notify: {channels: [sms]}", after)
+	}
 	host, port, _ := strings.Cut(w.SMTP.Addr().String(), ":")
 	return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000},
-     reminders: {after: %[8]s, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}}
+     reminders: {after: %[8]s, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}, fallback: %[9]s}
 sms: {vonage: {api_key: faults00, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 1000, timeout: 3s,
       receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}
 shortener: {public_url: "http://%[6]s"}
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
-`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout(), reminders)
+`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout(), reminders, other)
 }
 
 // prove sends callbacks during the fault, waits until all work is done, sends every callback once more, and requires that nothing is lost or duplicated.

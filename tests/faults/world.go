@@ -63,6 +63,7 @@ func channelOf(channel, text string) string {
 type behaviour struct {
 	rest, vonage, mail func(n int) response
 	receipts           bool          // Vonage sends delivery receipts
+	fallbackAfter      time.Duration // texts only; receipts as in receiptOf, and the e-mail follows after this time; 0 means ten minutes
 	remindAfter        time.Duration // one reminder follows each invitation; 0 means one after three days
 }
 
@@ -220,9 +221,10 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 	case well, takeDrop:
 	}
 	w.accept(found[1], channel)
-	if callback := r.FormValue("callback"); callback != "" && w.behaves.receipts {
+	status := w.receiptOf(found[1])
+	if callback := r.FormValue("callback"); callback != "" && w.behaves.receipts && status != "" {
 		ref := r.FormValue("client-ref")
-		w.replies.Go(func() { w.receipt(callback, ref) })
+		w.replies.Go(func() { w.receipt(callback, ref, status) })
 	}
 	if how == takeDrop {
 		panic(http.ErrAbortHandler)
@@ -232,9 +234,9 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 }
 
 // receipt sends a delivery receipt until it is accepted: Vonage tries for days.
-func (w *world) receipt(callback, reference string) {
+func (w *world) receipt(callback, reference, status string) {
 	form := url.Values{
-		"msisdn": {"13175550123"}, "to": {"Signrelay"}, "messageId": {"m-" + reference}, "status": {"delivered"}, "err-code": {"0"},
+		"msisdn": {"13175550123"}, "to": {"Signrelay"}, "messageId": {"m-" + reference}, "status": {status}, "err-code": {"0"},
 		"client-ref": {reference}, "message-timestamp": {time.Now().UTC().Format(time.DateTime)},
 		"timestamp": {strconv.FormatInt(time.Now().Unix(), 10)}, "nonce": {reference},
 	}

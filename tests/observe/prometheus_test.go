@@ -29,7 +29,12 @@ import (
 func TestEveryQueryReturnsData(t *testing.T) {
 	t.Parallel()
 	program := debian(t, "prometheus")
-	h := testenv.Separate(t)
+	h := testenv.Infrastructure(t, func(h *testenv.Env) string { // texts without a receipt go to the other channel soon
+		return strings.Replace(testenv.SandboxSettings(h), "provider: clickwrap,", "provider: clickwrap, fallback: {after: 3s},", 1)
+	})
+	for _, name := range testenv.Services {
+		h.StartService(t, name, name)
+	}
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file reports the number of its replacements
 	if err := os.WriteFile(secret, []byte("password"), 0o600); err != nil {
@@ -40,6 +45,9 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	p := startPrometheus(t, program, h)
 
 	play := func() {
+		h.InjectFault(t, `{"target":"receipts","mode":"drop","count":1}`)
+		h.Play(t, "clickwrap", "lost-text")
+		h.WaitIdle(t)
 		for _, f := range []string{
 			`{"target":"clickwrap","mode":"refuse","count":2}`,
 			`{"target":"vonage","mode":"throttle","count":1}`,

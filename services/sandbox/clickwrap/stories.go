@@ -12,6 +12,7 @@ var (
 	ericSmith = party.Signer{First: "Eric", Last: "Smith", Email: "eric.smith@example.com", Mobile: "+13175551234", ByEmail: true, BySMS: "13175551234"}
 	janeRoe   = party.Signer{First: "Jane", Last: "Roe", Email: "jane.roe@example.com", Mobile: "+13175550142", ByEmail: true}
 	ericPrugh = party.Signer{First: "Eric", Last: "Prugh", Email: "eric.prugh@example.com", Mobile: "+13175550123", ByEmail: true, BySMS: "13175550123"}
+	ritaMoss  = party.Signer{First: "Rita", Last: "Moss", Email: "rita.moss@example.com", Mobile: "+1" + party.UnreachableNumber[1:], BySMS: party.UnreachableNumber}
 	samLee    = party.Signer{First: "Sam", Last: "Lee", Email: "sam.lee@example.com", Mobile: "(317) 555-0187", ByEmail: true, BySMS: "13175550187"}
 )
 
@@ -82,5 +83,13 @@ var stories = []party.Story{
 			party.Invitation(ericSmith, janeRoe),
 			party.Reminder(ericSmith, janeRoe), party.Reminder(ericSmith, janeRoe), party.Reminder(ericSmith, janeRoe),
 		),
+	},
+	{
+		Provider: name, Name: "lost-text",
+		Title:       "The text does not arrive",
+		Description: `Rita Moss wants only an SMS. Vonage accepts it and reports that it did not arrive. So she gets her invitation by e-mail.`,
+		Documents:   []party.Draft{{Title: "Volunteer Agreement", Signers: []party.Signer{ritaMoss}}},
+		Steps:       party.Each(party.First.Sent()),
+		Messages:    party.OtherChannel(ritaMoss),
 	},
 }

@@ -35,6 +35,7 @@ func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 		{Name: "resend", Callbacks: []string{"request_sent", "request_sent"}, Events: []string{"document.sent", "document.sent"}},
 		{Name: "declined", Callbacks: []string{"request_sent", "activity_disagreed"}, Events: []string{"document.sent", "recipient.declined"}},
 		{Name: "unsigned", Callbacks: []string{"request_sent"}, Events: []string{"document.sent"}},
+		{Name: "lost-text", Callbacks: []string{"request_sent"}, Events: []string{"document.sent"}},
 	})
 }
 

@@ -143,6 +143,18 @@ func Bounce() []ExpectedMessage {
 
 const toSender = "sender"
 
+// UnreachableNumber is a number, without a plus, at which no SMS arrives: its receipts report a failure.
+const UnreachableNumber = "13175550199"
+
+// OtherChannel returns the invitations to people at the UnreachableNumber, which go to their e-mail addresses.
+func OtherChannel(people ...Signer) []ExpectedMessage {
+	var all []ExpectedMessage
+	for _, who := range people {
+		all = append(all, ExpectedMessage{"invitation", event.ChannelName(event.Email), who.Email})
+	}
+	return all
+}
+
 func expected(kind string, people []Signer) []ExpectedMessage {
 	var all []ExpectedMessage
 	for _, who := range people {

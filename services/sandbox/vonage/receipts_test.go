@@ -131,6 +131,18 @@ func TestReceiptsFailOnRequest(t *testing.T) {
 	}
 }
 
+// A number that no SMS reaches, for a story.
+func TestAnUnreachableNumber(t *testing.T) {
+	t.Parallel()
+	w, to := sandboxtest.Open(t, ""), newReceiver(t)
+	if got := w.SMS(sandboxtest.SMSForm("callback", to.address(), "to", "13175550199")); got.Messages[0].Status != "0" {
+		t.Errorf("Vonage responded %+v", got)
+	}
+	if got := to.next(t); got.Get("status") != "failed" || len(w.Received("")) != 0 {
+		t.Errorf("the receipt is %v, and %d SMS arrived", got, len(w.Received("")))
+	}
+}
+
 func TestAnEarlyReceiptComesBeforeTheResponse(t *testing.T) {
 	t.Parallel()
 	w, to := sandboxtest.Open(t, ""), newReceiver(t)

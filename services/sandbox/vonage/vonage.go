@@ -124,6 +124,9 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault := v.Faults.Take(receiptsTarget)
+	if form.Get("to") == party.UnreachableNumber && fault.Mode == "" {
+		fault = party.Fault{Target: receiptsTarget, Mode: fail}
+	}
 	if !undelivered(fault) {
 		v.Inbox.Receive(party.Message{
 			Channel: event.ChannelName(event.SMS), To: form.Get("to"), From: form.Get("from"), Text: shown, Reference: form.Get("client-ref"),

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/fallback"
 	"github.com/signrelay/signrelay/libs/printable"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -60,6 +61,10 @@ func detail(e *signingv1.SigningEvent) string {
 		if a["reason"] != "" {
 			text += " reason=" + a["reason"]
 		}
+	}
+	if e.GetType() == event.NotificationFallback {
+		a := e.GetAttributes()
+		text += " " + a[fallback.AttributeReason] + ", from " + a[fallback.AttributeFrom] + " to " + a[fallback.AttributeTo]
 	}
 	return text
 }
