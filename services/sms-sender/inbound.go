@@ -52,7 +52,7 @@ func (h *inboundHandler) serve(w http.ResponseWriter, r *http.Request, source st
 	if refused != nil {
 		return "", *refused
 	}
-	text, err := h.vendor.ReadText(fields, time.Now())
+	text, err := h.vendor.ReadText(fields, h.replies.now())
 	if err != nil {
 		return "", malformed(err)
 	}

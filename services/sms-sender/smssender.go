@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
@@ -92,7 +91,7 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 
 	people := replies{
 		texts: inboundTexts{env.JS, keys, inbound}, optOuts: optOuts, last: lastTexts{bucket, keys}, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing},
-		sources: env.Config.Sources, settings: smssettings.OptOutSection.Follow(env.Live), vendor: vendor.Name(), metrics: metrics, now: time.Now,
+		sources: env.Config.Sources, settings: smssettings.OptOutSection.Follow(env.Live), vendor: vendor.Name(), metrics: metrics, now: env.Now,
 	}
 	texted := newInboundHandler(env, vendor, people, metrics)
 	texts := "/inbound/" + vendor.Name() + "/{source}"
