@@ -58,7 +58,9 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 	// The texts wait for their links, so they reach the SMS sender faster than it can send.
 	h.StartService(b, "shortener", "shortener")
 	h.Until(b, "each text was sent", func() bool { return len(upstream.Sent.Times()) >= pending })
-	h.StartService(b, "email-sender", "email-sender") // WaitIdle waits for it; there is nothing to send
+	for _, stage := range []string{"email-sender", "reminder"} { // WaitIdle waits for them; there is nothing to send
+		h.StartService(b, stage, stage)
+	}
 	h.WaitIdle(b)
 	for what, seen := range map[string]*testenv.Register{"requested": &upstream.Requested, "sent": &upstream.Sent} {
 		if doubled := seen.Doubled(); doubled > 0 {
