@@ -63,7 +63,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	sandbox.Key = keyPEM(key)
 	vonage := smssettings.VonageSection.In(&cfg)
 	vonage.APIKey, vonage.APISecret = "sandbox0", "sandbox-secret"
-	vonage.BaseURL, vonage.From = sandboxURL, "Signrelay"
+	vonage.BaseURL, vonage.From = sandboxURL, "13175550100" // a number, so that people can reply
 	// There are no limits, because all messages stay on this machine, stories may be played any number of times, and the reserved example
 	// numbers have no type.
 	cfg.Limits = config.Limits{NumberTypes: config.NumberTypes}

@@ -110,7 +110,7 @@ func settings(h *testenv.Env, upstream *testenv.SlowUpstream, mail string) strin
 	return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 600000}, quiet_hours: {from: "00:00", to: "00:00"}}
-sms: {vonage: {api_key: bench000, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 10000}}
+sms: {vonage: {api_key: bench000, api_secret: s, from: "13175550100", base_url: %[1]q, per_second: 10000}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}

@@ -107,7 +107,7 @@ func settings(h *testenv.Env, w *world) string {
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000},
      reminders: {after: %[8]s, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}, fallback: %[9]s}
-sms: {vonage: {api_key: faults00, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 1000, timeout: 3s,
+sms: {vonage: {api_key: faults00, api_secret: s, from: "13175550100", base_url: %[1]q, per_second: 1000, timeout: 3s,
       receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}
 shortener: {public_url: "http://%[6]s"}

@@ -15,7 +15,7 @@ import (
 const settings = `
 sources:
   - {name: demo, provider: clickwrap, webhook: {secrets: ["12345"]}, api: {base_url: "http://127.0.0.1:1", token: t}}
-sms: {vonage: {api_key: sandbox0, api_secret: s, from: Signrelay, base_url: "http://127.0.0.1:1"}}
+sms: {vonage: {api_key: sandbox0, api_secret: s, from: "13175550100", base_url: "http://127.0.0.1:1"}}
 email: {from: no-reply@signrelay.example, smtp: {host: 127.0.0.1, port: 1, tls: none}}
 shortener: {public_url: "http://127.0.0.1:1"}
 kafka: {create_topic: true, replication_factor: 1, partitions: 1}

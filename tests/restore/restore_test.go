@@ -138,7 +138,7 @@ func around(upstream *testenv.SlowUpstream) func(*testenv.Env) string {
 		return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t}, quiet_hours: {from: "00:00", to: "00:00"}}
-sms: {vonage: {api_key: restore0, api_secret: s, from: Signrelay, base_url: %[1]q}}
+sms: {vonage: {api_key: restore0, api_secret: s, from: "13175550100", base_url: %[1]q}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}

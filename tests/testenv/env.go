@@ -224,7 +224,7 @@ sources:
      api: {base_url: %[1]q, key: demo-key, secret: demo-secret, per_minute: 6000}, quiet_hours: {from: "00:00", to: "00:00"}, notify: {sender: {email: sender@signrelay.example}}}
   - {name: demo, provider: esign-v1, sender_name: Legalesign, region: GB, webhook: {token: demo},
      api: {base_url: "%[1]s/api/v1", user: demo, secret: demo-secret, per_minute: 6000}, quiet_hours: {from: "00:00", to: "00:00"}, notify: {sender: {email: sender@signrelay.example}}}
-sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: Signrelay, base_url: %[1]q,
+sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: "13175550100", base_url: %[1]q,
       receipts_url: "http://%[5]s", signature_secret: demo-signature, signature_method: sha256, receipt_within: 2s}}
 email: {from: "Signrelay <no-reply@signrelay.example>", smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {kind: builtin, public_url: "http://%[4]s", bitly: {token: demo-token, group: demo, base_url: %[1]q, domain: "%[6]s/b"},

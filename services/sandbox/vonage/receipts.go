@@ -164,12 +164,17 @@ func (r *receipts) receipt(t text, id string, f party.Fault) url.Values {
 		form.Set("status", "failed")
 		form.Set("err-code", strconv.Itoa(max(f.Number(), 1)))
 	}
+	r.sign(form, now)
+	return form
+}
+
+// sign signs a webhook's parameters, if the settings have a secret.
+func (r *receipts) sign(form url.Values, now time.Time) {
 	if secrets := r.account.SignatureSecrets(); len(secrets) > 0 { // more than one during a rotation
 		form.Set("timestamp", strconv.FormatInt(now.Unix(), 10))
 		form.Set("nonce", party.RandomHex(8))
 		form.Set("sig", signReceipt(form, secrets[0], r.account.SignatureMethod))
 	}
-	return form
 }
 
 // undelivered reports whether the fault prevents the delivery of the SMS.

@@ -2,8 +2,10 @@
 package vonage
 
 import (
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +24,7 @@ var Party = party.Party{Name: name, Title: "Vonage", Targets: []party.Target{
 		Numbered: func(n int) bool { return isOwn(n) || party.IsHTTPStatus(n) },
 		Passing:  []int{http.StatusTooManyRequests}, RetryAfter: true, // writeError converts it to Vonage's status 1
 	},
+	{Name: repliesTarget, Modes: slices.Sorted(maps.Keys(replies))},
 	{Name: receiptsTarget, Modes: []string{party.Slow, party.Drop, fail, early}, Numbers: "an err-code, 1 to 99", Numbered: isOwn},
 }, New: open}
 
@@ -147,6 +150,9 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 		accepted.callback = form.Get("callback")
 	}
 	v.receipts.send(accepted, fault)
+	if text, ok := replies[v.Faults.Take(repliesTarget).Mode]; ok {
+		v.receipts.reply(accepted, text)
+	}
 	party.WriteJSON(w, http.StatusOK, reply)
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -99,6 +101,32 @@ func (e *examination) vonage(ctx context.Context) []Finding {
 	}
 	if v.SignatureSecret == "" {
 		all = append(all, Finding{"vonage receipts", Warn, "sms.vonage.signature_secret is empty: delivery receipts are refused", "set the account's signature secret"})
+	}
+	return append(all, northAmerica(e.cfg)...)
+}
+
+// publicShorteners are the domains that everybody can make links at. Carriers in the US and Canada block them.
+var publicShorteners = []string{"bit.ly", "rebrand.ly", "j.mp", "bitly.com", "tinyurl.com"}
+
+// northAmerica warns about settings with which carriers in the US and Canada do not deliver texts, if texts may go there.
+func northAmerica(c config.Config) []Finding {
+	countries := slices.Clone(c.Limits.Countries)
+	if len(countries) == 0 {
+		for _, s := range c.Sources {
+			countries = append(countries, s.Region)
+		}
+	}
+	if !slices.ContainsFunc(countries, func(country string) bool { return country == "US" || country == "CA" || country == "*" }) {
+		return nil
+	}
+	var all []Finding
+	if v := smssettings.VonageSection.Of(c); !v.Replies() {
+		all = append(all, Finding{"vonage sender", Warn, fmt.Sprintf("sms.vonage.from is the name %q: carriers in the US and Canada deliver no texts from a name, and nobody can reply STOP", v.From),
+			"use a registered number (10DLC, toll-free or a short code) for these countries, or remove them from limits.countries"})
+	}
+	if s := shortenersettings.Section.Of(c); slices.Contains(publicShorteners, strings.ToLower(s.Domain())) {
+		all = append(all, Finding{"short links", Warn, fmt.Sprintf("links are at %s: carriers in the US and Canada block public shorteners, above all in a first message", s.Domain()),
+			"use a domain of your own at the shortener, or shortener.kind: builtin"})
 	}
 	return all
 }
