@@ -4,10 +4,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -424,4 +426,49 @@ func TestATextFromANameSaysHowToOptOut(t *testing.T) {
 	if text := v.calls("n1")[0].Get("text"); !strings.HasSuffix(text, " To get no more texts: stop@acme.example") {
 		t.Errorf("%q", text)
 	}
+}
+
+// Four replicas send texts to many people, and each person replies STOP to one of them. No text that is published after the response is sent. The
+// test logs the time from the STOP to the last text to that person, and to the response.
+func TestAfterSTOPNoReplicaSends(t *testing.T) {
+	t.Parallel()
+	const replicas, people, each = 4, 40, 3
+	v := newVonage(t)
+	c := listening(v.URL)
+	c.Limits.Countries = []string{"*"}
+	b := servicetest.New(t, c)
+	var bases []string
+	for range replicas {
+		b.Env.Public, b.Env.Metrics = service.NewRoutes(), prometheus.NewRegistry()
+		b.Start(smssender.RunSoon)
+		bases = append(bases, b.Listen())
+	}
+	number := func(i int) string { return "+1317555" + strconv.Itoa(2000+i) }
+	texts := func(when string, i int) {
+		for j := range each {
+			n := invitation(fmt.Sprintf("%s-%d-%d", when, i, j))
+			n.To.Mobile = number(i)
+			publish(t, b, n)
+		}
+	}
+	began, took := make([]time.Time, people), make([]time.Duration, people)
+	for i := range people {
+		texts("before", i)
+		p := inbound(fmt.Sprintf("m%d", i), "STOP", 0, "msisdn", strings.TrimPrefix(number(i), "+"))
+		began[i] = time.Now()
+		replyTo(t, bases[i%replicas], p, http.StatusOK, "recorded")
+		took[i] = time.Since(began[i])
+		texts("after", i)
+	}
+	b.Settled(flow.SMSSender)
+	for i := range people {
+		for j := range each {
+			if n := len(v.calls(fmt.Sprintf("after-%d-%d", i, j))); n != 0 {
+				t.Errorf("person %d got text %d after STOP", i, j)
+			}
+		}
+	}
+	slices.Sort(took)
+	t.Logf("%d people, %d replicas: from STOP to the response, after which nothing was sent: p50 %v, p99 %v, longest %v",
+		people, replicas, took[people/2], took[people*99/100], took[people-1])
 }
