@@ -195,6 +195,11 @@ var titled = regexp.MustCompile(`"(d-[a-z0-9-]+)"`)
 func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 	how := w.next("vonage", w.behaves.vonage)
 	rw.Header().Set("Content-Type", "application/json")
+	if strings.Contains(r.FormValue("text"), "no more texts") { // the confirmation of a STOP has no document
+		fmt.Fprintf(rw, `{"message-count":"1","messages":[{"to":%q,"message-id":"m-%[2]s","status":"0","client-ref":"%[2]s"}]}`,
+			r.FormValue("to"), r.FormValue("client-ref"))
+		return
+	}
 	found := titled.FindStringSubmatch(r.FormValue("text"))
 	if found == nil {
 		http.Error(rw, "no title", http.StatusBadRequest)
