@@ -137,6 +137,7 @@ const mostToOne, mostToAll = 10_000, 100_000_000
 func (c *Checker) limits(l Limits) {
 	c.most("limits.person_per_day", l.PersonPerDay, mostToOne)
 	c.most("limits.number_per_hour", l.NumberPerHour, mostToOne)
+	c.most("limits.texts_per_day", l.TextsPerDay, mostToOne)
 	c.most("limits.document", l.Document, mostToAll)
 	c.most("limits.source_per_day", l.SourcePerDay, mostToAll)
 	for _, code := range l.Countries {

@@ -66,8 +66,11 @@ func Lines(text string) []string {
 type Limits struct {
 	PersonPerDay  int `yaml:"person_per_day"`  // to one number or address in 24 hours; default 60
 	NumberPerHour int `yaml:"number_per_hour"` // texts to one number in an hour; default 30
-	Document      int `yaml:"document"`        // about one document in 30 days; default 1000
-	SourcePerDay  int `yaml:"source_per_day"`  // of one source in 24 hours; default 10000
+	// TextsPerDay is the number of texts to one number in 24 hours, of all documents; default 10. A text beyond it is not held: it goes to the
+	// person's other channel, or waits until there is room.
+	TextsPerDay  int `yaml:"texts_per_day"`
+	Document     int `yaml:"document"`       // about one document in 30 days; default 1000
+	SourcePerDay int `yaml:"source_per_day"` // of one source in 24 hours; default 10000
 	// Countries are the destinations of text messages, as in ISO 3166; "*" means all. Empty: those of the sources' regions, and of the
 	// numbers in their notify.sender.mobile.
 	Countries []string `yaml:"countries"`

@@ -10,6 +10,7 @@ func Default(list ...Declared) Config {
 		Limits: Limits{ // docs/adr/0022 gives the reasons
 			PersonPerDay:  60,
 			NumberPerHour: 30,
+			TextsPerDay:   10,
 			Document:      1000,
 			SourcePerDay:  10_000,
 			NumberTypes:   []string{"mobile"},

@@ -17,6 +17,7 @@ type Kind struct {
 	Signers  bool                  // the message is for signers: it waits until the signers are known
 	Link     notifyv1.Link_Purpose // the purpose of the signers' link; unspecified if the message has no link
 	Asks     bool                  // the message asks its person to sign: it is obsolete when the document does not wait for the person any more
+	Open     bool                  // the message is about a document that is not complete: it is obsolete when the document has ended
 	// Replies is true if the message responds to a person's own text. The SMS sender makes it from the text, so that no event makes it a second
 	// time. An opt-out does not stop it, and it does not wait for the morning: the person has just written.
 	Replies bool
@@ -26,7 +27,7 @@ type Kind struct {
 var Kinds = []Kind{
 	{
 		Kind: notifyv1.Kind_KIND_PROGRESS, After: []string{RecipientSigned},
-		Occasion: RecipientSigned, Signers: true,
+		Occasion: RecipientSigned, Signers: true, Open: true,
 	},
 	{
 		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, NotificationFallback, RecipientSigned},

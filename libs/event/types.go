@@ -111,7 +111,7 @@ var Types = []Type{
 
 	{NotificationRequested, false, "Signrelay has made a message to a person, and it is on its way."},
 	{NotificationSuppressed, false, "A message to a person was not made; notice.reason says why."},
-	{NotificationDeferred, false, "A message waits until the operator has fixed an account or a setting, or has released a message beyond a limit; notice.reason and notice.fault have the cause."},
+	{NotificationDeferred, false, "A message waits: until attributes.until, because of quiet hours or its person's daily limit, or until the operator has fixed an account or a setting, or has released a message beyond a limit; notice.reason has the cause."},
 	{NotificationSent, false, "The outside provider (Vonage, the mail server) has accepted the message."},
 	{NotificationDelivered, false, "A delivery receipt reports that the message has arrived."},
 	{NotificationFailed, false, "Sending has failed permanently, or a receipt reports that the message will not arrive; notice.reason says why."},

@@ -116,6 +116,7 @@ func streamSettings(c jetstream.StreamConfig) settingsOf {
 		"allow_direct":         strconv.FormatBool(c.AllowDirect),
 		"allow_atomic":         strconv.FormatBool(c.AllowAtomicPublish),
 		"allow_msg_ttl":        strconv.FormatBool(c.AllowMsgTTL),
+		"allow_msg_schedules":  strconv.FormatBool(c.AllowMsgSchedules),
 		"allow_rollup_hdrs":    strconv.FormatBool(c.AllowRollup),
 		"max_msgs":             unlimited(c.MaxMsgs),
 		"max_bytes":            unlimited(c.MaxBytes),

@@ -30,6 +30,8 @@ type Stream struct {
 const (
 	Signing    = "SIGNING"
 	Notify     = "NOTIFY"
+	LaterSMS   = "LATER_SMS"
+	LaterEmail = "LATER_EMAIL"
 	Remind     = "REMIND"
 	Quarantine = "QUARANTINE"
 	DLQ        = "DLQ"
@@ -46,6 +48,9 @@ const DuplicateWindow = 2 * time.Minute
 var Streams = []Stream{
 	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Batches: true, Purpose: "the one log of everything that happened to a document"},
 	{Name: Notify, Subjects: []string{Notifications}, MaxAge: 14 * day, Purpose: "messages to signers on their way from stage to stage"},
+	// Each has one writer besides the operator, because a stream with schedules also accepts rollups, which remove other messages.
+	{Name: LaterSMS, Subjects: []string{laterPrefix + "sms.>"}, MaxAge: 14 * day, Schedules: true, Purpose: "texts that are scheduled for later, and those that are due"},
+	{Name: LaterEmail, Subjects: []string{laterPrefix + "email.>"}, MaxAge: 14 * day, Schedules: true, Purpose: "e-mails that are scheduled for later, and those that are due"},
 	{Name: Remind, Subjects: []string{Reminders}, MaxAge: LogReaches + day, Schedules: true, Purpose: "scheduled reminders, one a person, and fallbacks, one a message; and those that are due"},
 	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Purpose: "authentic callbacks that cannot be read, byte for byte"},
 	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Purpose: "inputs on which a stage gave up, byte for byte, with the reason"},
@@ -222,6 +227,8 @@ const (
 	Shortener   = "shortener"
 	SMSSender   = "sms-sender"
 	EmailSender = "email-sender"
+	SMSDue      = "sms-sender-due"
+	EmailDue    = "email-sender-due"
 	KafkaBridge = "kafka-bridge"
 	Reminder    = "reminder"
 	ReminderDue = "reminder-due"
@@ -258,6 +265,7 @@ var Stages = []Stage{
 		Publishes: []string{
 			outcomes, event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn), event.TypeFilter(event.RecipientReplied),
 			ReplyFilter,
+			LaterFilter("sms"), SendFilter("email"), // for a text beyond the person's daily limit, the person's e-mail
 		},
 		// Earlier sends, the number of unknown attempts, and who does not want messages.
 		Uses: Uses{
@@ -268,11 +276,22 @@ var Stages = []Stage{
 	},
 	{
 		Name: EmailSender, Stream: Notify, Consumes: []string{SendFilter("email")},
-		Publishes: []string{outcomes},
+		Publishes: []string{outcomes, LaterFilter("email")},
 		// Earlier sends, the number of unknown attempts, and who does not want messages.
 		Uses: Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Attempts, "message.email.>"}}},
 		// 10 minutes for the reply to the final dot, and the other steps.
 		Purpose: "sends e-mails by SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: retryForADay,
+	},
+	// They do the work of the senders, whose programs run them.
+	{
+		Name: SMSDue, Service: SMSSender, Stream: LaterSMS, Consumes: []string{DueFilter("sms")}, Publishes: []string{outcomes, LaterFilter("sms"), SendFilter("email")},
+		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Attempts, "message.sms.>"}}, Rates: []string{RateVonage}},
+		Purpose: "sends texts that waited for their time", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: retryForADay,
+	},
+	{
+		Name: EmailDue, Service: EmailSender, Stream: LaterEmail, Consumes: []string{DueFilter("email")}, Publishes: []string{outcomes, LaterFilter("email")},
+		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Attempts, "message.email.>"}}},
+		Purpose: "sends e-mails that waited for their time", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: retryForADay,
 	},
 	{
 		Name: KafkaBridge, Stream: Signing, Consumes: []string{event.Everything},

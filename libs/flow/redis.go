@@ -36,9 +36,8 @@ var claimCommands = []string{"del", "info|replication"}
 func RedisUsers() []RedisUser {
 	operator := RedisUser{Name: Operator, Keys: []string{redisProbe}, Commands: append(slices.Clone(redisCommands), "del", "info")}
 	var users []RedisUser
-	add := func(service string, uses Uses) {
+	add := func(service, namespace string, uses Uses) {
 		u := RedisUser{Name: service, Commands: redisCommands}
-		namespace := ClaimsOf(service)
 		if namespace != "" {
 			u.Keys = append(u.Keys, namespace+":*", redisEpoch, redisParts)
 			u.Commands = append(slices.Clone(redisCommands), claimCommands...)
@@ -65,10 +64,10 @@ func RedisUsers() []RedisUser {
 		users = append(users, u)
 	}
 	for _, d := range Producers {
-		add(d.Name, d.Uses)
+		add(d.Name, ClaimsOf(d.Name), d.Uses)
 	}
 	for _, s := range Stages {
-		add(s.Program(), s.Uses)
+		add(s.Program(), ClaimsOf(s.Name), s.Uses)
 	}
 	return append(users, operator)
 }

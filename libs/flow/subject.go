@@ -10,6 +10,7 @@ import (
 const (
 	linkPrefix       = "notify.v1.link."
 	sendPrefix       = "notify.v1.send."
+	laterPrefix      = "later.v1."
 	quarantinePrefix = "quarantine.v1."
 	deadPrefix       = "dlq.v1."
 	replayPrefix     = "replay.v1."
@@ -64,6 +65,37 @@ func Replies(subject string) bool {
 // SendFilter returns the filter of the sender of a channel.
 func SendFilter(channel string) string { return sendPrefix + channel + ".>" }
 
+// LaterSubject returns the subject of a notification that is scheduled for later: later.v1.<channel>.wait.<source>.<provider>.<document>.<id>. The
+// id is that of the message which the server publishes then, on DueLaterSubject.
+func LaterSubject(channel, source, provider, documentID, id string) string {
+	return laterPrefix + channel + ".wait." + laterTail(source, provider, documentID, id)
+}
+
+// DueLaterSubject returns the subject on which the server publishes a notification that was scheduled.
+func DueLaterSubject(channel, source, provider, documentID, id string) string {
+	return laterPrefix + channel + ".due." + laterTail(source, provider, documentID, id)
+}
+
+func laterTail(source, provider, documentID, id string) string {
+	return source + "." + provider + "." + event.DocumentToken(documentID) + "." + event.DocumentToken(id)
+}
+
+// LaterFilter returns the filter of the scheduled notifications of a channel.
+func LaterFilter(channel string) string { return laterPrefix + channel + ".wait.>" }
+
+// DueFilter returns the filter of the notifications of a channel that were scheduled and are due.
+func DueFilter(channel string) string { return laterPrefix + channel + ".due.>" }
+
+// DueStage returns the stage that sends the notifications of a channel that were scheduled and are due.
+func DueStage(channel string) Stage {
+	for _, s := range Stages {
+		if len(s.Consumes) == 1 && s.Consumes[0] == DueFilter(channel) {
+			return s
+		}
+	}
+	panic("flow: no stage for due messages of the channel " + channel)
+}
+
 // Address has the parts of the subject of a notification.
 type Address struct {
 	Channel          string // of the sender that it waits for; empty if it waits for its short link
@@ -73,6 +105,13 @@ type Address struct {
 
 // ParseNotification parses the subject of a notification; false means that it is no such subject.
 func ParseNotification(subject string) (Address, bool) {
+	if rest, later := strings.CutPrefix(subject, laterPrefix); later {
+		t := strings.Split(rest, ".")
+		if len(t) != 6 {
+			return Address{}, false
+		}
+		return Address{Channel: t[0], Source: t[2], Provider: t[3], Document: t[4]}, true
+	}
 	rest, links := strings.CutPrefix(subject, linkPrefix)
 	if links {
 		rest = "." + rest

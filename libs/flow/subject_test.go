@@ -18,6 +18,9 @@ func TestSubjectsAreStable(t *testing.T) {
 		flow.StageNamed(flow.Enricher).Replays():                "replay.v1.enricher.>",
 		flow.ReplaySubject("enricher.SIGNING.7.1"):              "replay.v1.enricher.SIGNING.7.1",
 
+		flow.LaterSubject("sms", "acme", "clickwrap", "d1", "n1"):    "later.v1.sms.wait.acme.clickwrap.d1.n1",
+		flow.DueLaterSubject("sms", "acme", "clickwrap", "d1", "n1"): "later.v1.sms.due.acme.clickwrap.d1.n1",
+		flow.LaterFilter("sms"):                                          "later.v1.sms.wait.>",
 		flow.ReminderSubject("acme", "clickwrap", "d1", "eric"):          "remind.v1.acme.clickwrap.d1.eric",
 		flow.DueSubject("acme", "clickwrap", "d1", "eric"):               "remind.v1.due.acme.clickwrap.d1.eric",
 		flow.FallbackSubject("acme", "clickwrap", "d1", "eric", "n1"):    "remind.v1.fallback.acme.clickwrap.d1.eric.n1",

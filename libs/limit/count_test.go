@@ -25,7 +25,7 @@ func tally(person string) limit.Tally {
 
 func count(t *testing.T, l limit.Limiter, id, person string, want int) {
 	t.Helper()
-	if full, err := l.Count(t.Context(), id, tally(person)); err != nil || full != want {
+	if full, _, err := l.Count(t.Context(), id, tally(person)); err != nil || full != want {
 		t.Errorf("%s of %s: %d, %v; want %d", id, person, full, err, want)
 	}
 }
@@ -62,7 +62,7 @@ func TestWithoutALimitNothingIsStored(t *testing.T) {
 	l, client := redisLimiter(t, server.URL), realtest.RedisClient(t, server.URL)
 	keys := func(id string, most, want int) []string {
 		t.Helper()
-		got, err := l.Count(t.Context(), id, limit.Tally{
+		got, _, err := l.Count(t.Context(), id, limit.Tally{
 			Key: "person", Quotas: []limit.Quota{{Per: time.Hour}, {Per: 24 * time.Hour}},
 			Totals: []limit.Total{{Key: "document", Quota: limit.Quota{Per: 24 * time.Hour}}, {Key: "source", Quota: limit.Quota{Most: most, Per: time.Hour}}},
 		})
@@ -97,7 +97,7 @@ func TestReplicasCountTogether(t *testing.T) {
 	var counted atomic.Int32
 	for i := range 40 {
 		all.Go(func() {
-			full, err := replicas[i%2].Count(t.Context(), strconv.Itoa(i/4), limit.Tally{Key: "x", Quotas: []limit.Quota{{Most: 6, Per: time.Hour}}})
+			full, _, err := replicas[i%2].Count(t.Context(), strconv.Itoa(i/4), limit.Tally{Key: "x", Quotas: []limit.Quota{{Most: 6, Per: time.Hour}}})
 			if err != nil {
 				t.Error(err)
 			}
@@ -131,4 +131,63 @@ func TestCountInTime(t *testing.T) {
 		time.Sleep(22 * time.Hour)
 		count(t, l, "6", "c", limit.Counted)
 	})
+}
+
+// The time after which a full quota has room is right: an item is counted then, and not before.
+func TestAFullQuotaSaysWhenItHasRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := limit.NewLocal()
+		full := func(id string) time.Duration {
+			t.Helper()
+			got, room, err := l.Count(t.Context(), id, tally("a"))
+			if err != nil || got == limit.Counted || room <= 0 {
+				t.Fatalf("%s: %d, %v, %v", id, got, room, err)
+			}
+			return room
+		}
+		count(t, l, "1", "a", limit.Counted)
+		time.Sleep(10 * time.Minute)
+		count(t, l, "2", "a", limit.Counted)
+		if room := full("3"); room != 50*time.Minute {
+			t.Errorf("the hour's quota has room in %v", room)
+		}
+		time.Sleep(50*time.Minute - 1)
+		count(t, l, "3", "a", 0)
+		time.Sleep(1)
+		count(t, l, "3", "a", limit.Counted)
+		time.Sleep(time.Hour)
+		if room := full("4"); room != 22*time.Hour {
+			t.Errorf("the day's quota has room in %v", room)
+		}
+	})
+}
+
+// Redis says the same.
+func TestAFullQuotaInRedisSaysWhenItHasRoom(t *testing.T) {
+	t.Parallel()
+	l := redisLimiter(t, realtest.Redis(t).URL)
+	short := limit.Tally{Key: "a", Quotas: []limit.Quota{{Most: 100, Per: time.Hour}, {Most: 2, Per: 2 * time.Second}}}
+	began := time.Now()
+	for _, id := range []string{"1", "2"} {
+		if full, _, err := l.Count(t.Context(), id, short); err != nil || full != limit.Counted {
+			t.Fatalf("%d, %v", full, err)
+		}
+	}
+	full, room, err := l.Count(t.Context(), "3", short)
+	if err != nil || full != 1 || room <= 0 || room > 2*time.Second || room < 2*time.Second-time.Since(began)-time.Millisecond {
+		t.Fatalf("%d, %v, %v after %v", full, room, err, time.Since(began))
+	}
+	select { // the clock of Redis cannot be moved
+	case <-time.After(room):
+	case <-t.Context().Done():
+	}
+	if full, _, err := l.Count(t.Context(), "3", short); err != nil || full != limit.Counted {
+		t.Errorf("after %v: %d, %v", room, full, err)
+	}
+	total := limit.Tally{Key: "b", Totals: []limit.Total{{Key: "all", Quota: limit.Quota{Most: 1, Per: time.Hour}}}}
+	_, _, _ = l.Count(t.Context(), "4", total)
+	if full, room, err := l.Count(t.Context(), "5", total); err != nil || full != 0 || room < 59*time.Minute || room > time.Hour {
+		t.Errorf("the total: %d, %v, %v", full, room, err)
+	}
 }

@@ -132,7 +132,7 @@ func TestConcurrentCallersGetTheirOwnResult(t *testing.T) {
 			if n == 50 {
 				client.ScriptFlush(context.Background())
 			}
-			got, err := l.Count(t.Context(), "item-"+strconv.Itoa(n), tally)
+			got, _, err := l.Count(t.Context(), "item-"+strconv.Itoa(n), tally)
 			if got == limit.Counted {
 				counted.Add(1)
 			} else {
@@ -146,7 +146,7 @@ func TestConcurrentCallersGetTheirOwnResult(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Count(ctx, "item", tally); err == nil {
+	if _, _, err := l.Count(ctx, "item", tally); err == nil {
 		t.Error("a cancelled call has a result")
 	}
 }

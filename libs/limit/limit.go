@@ -33,8 +33,9 @@ type Limiter interface {
 	Pause(ctx context.Context, key string, d time.Duration) error
 
 	// Count counts the item with that id once, for any number of calls, and returns Counted. If a quota is full, it does not count the item
-	// anywhere. Then it returns the index of the first full quota. The index counts the quotas first, then the totals.
-	Count(ctx context.Context, id string, t Tally) (full int, err error)
+	// anywhere. Then it returns the index of the first full quota, and the time after which that quota has room. The index counts the quotas
+	// first, then the totals. In a Redis Cluster the time for a total is 0.
+	Count(ctx context.Context, id string, t Tally) (full int, room time.Duration, err error)
 }
 
 // LaterError means that the call was not made, because the next slot is too late or the circuit is open.

@@ -71,11 +71,12 @@ func (l *Local) Pause(_ context.Context, key string, d time.Duration) error {
 }
 
 // Count implements Limiter.
-func (l *Local) Count(_ context.Context, id string, t Tally) (int, error) {
+func (l *Local) Count(_ context.Context, id string, t Tally) (full int, room time.Duration, err error) {
 	if !t.limited() {
-		return Counted, nil
+		return Counted, 0, nil
 	}
-	return l.tallies.count(l.now(), id, t), nil
+	full, room = l.tallies.count(l.now(), id, t)
+	return full, room, nil
 }
 
 // slot returns the key's own slot, or the slot that it shares with keys of the same rate.

@@ -31,7 +31,7 @@ type total struct {
 // sweepEvery is the interval at which expired entries are removed.
 const sweepEvery = time.Hour
 
-func (t *tallies) count(now time.Time, id string, tally Tally) int {
+func (t *tallies) count(now time.Time, id string, tally Tally) (full int, room time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sweep(now)
@@ -41,20 +41,20 @@ func (t *tallies) count(now time.Time, id string, tally Tally) int {
 	for _, it := range t.items[tally.Key].items {
 		if it.at.After(now.Add(-keep)) {
 			if it.mark == id {
-				return Counted
+				return Counted, 0
 			}
 			recent = append(recent, it)
 		}
 	}
 	for i, q := range tally.Quotas {
-		count := 0
+		var within []item
 		for _, it := range recent {
 			if it.at.After(now.Add(-q.Per)) {
-				count++
+				within = append(within, it)
 			}
 		}
-		if q.Most > 0 && count >= q.Most {
-			return i
+		if q.Most > 0 && len(within) >= q.Most {
+			return i, within[len(within)-q.Most].at.Add(q.Per).Sub(now)
 		}
 	}
 	totals := make([]total, len(tally.Totals))
@@ -64,7 +64,7 @@ func (t *tallies) count(now time.Time, id string, tally Tally) int {
 			totals[i] = total{ends: now.Add(q.Per)}
 		}
 		if q.Most > 0 && totals[i].count >= q.Most {
-			return len(tally.Quotas) + i
+			return len(tally.Quotas) + i, totals[i].ends.Sub(now)
 		}
 		totals[i].count++
 	}
@@ -73,7 +73,7 @@ func (t *tallies) count(now time.Time, id string, tally Tally) int {
 	for i, q := range tally.Totals {
 		t.totals[q.Key] = totals[i]
 	}
-	return Counted
+	return Counted, 0
 }
 
 func (t *tallies) sweep(now time.Time) {

@@ -122,9 +122,9 @@ func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 }
 
 // Count implements Limiter. It takes one round trip, and in a cluster one more for each total.
-func (r *Redis) Count(ctx context.Context, id string, all Tally) (int, error) {
+func (r *Redis) Count(ctx context.Context, id string, all Tally) (full int, room time.Duration, err error) {
 	if !all.limited() {
-		return Counted, nil
+		return Counted, 0, nil
 	}
 	t := all
 	totals, indices := all.withLimit()
@@ -133,18 +133,18 @@ func (r *Redis) Count(ctx context.Context, id string, all Tally) (int, error) {
 	if r.cluster && len(t.Totals) > 0 {
 		count = r.countInSlots
 	}
-	full, err := count(ctx, id, t)
+	full, room, err = count(ctx, id, t)
 	switch {
 	case ctx.Err() != nil:
-		return 0, ctx.Err()
+		return 0, 0, ctx.Err()
 	case err != nil:
 		return r.alone.Count(ctx, id, all)
 	case full == countedBefore:
-		return Counted, nil
+		return Counted, 0, nil
 	case full >= len(t.Quotas):
-		return len(t.Quotas) + indices[full-len(t.Quotas)], nil
+		return len(t.Quotas) + indices[full-len(t.Quotas)], room, nil
 	}
-	return full, nil
+	return full, room, nil
 }
 
 // countedBefore is the result of count.lua for an item that was counted by an earlier call.
@@ -152,16 +152,16 @@ const countedBefore = -2
 
 // countInSlots is countOnce in a cluster, where a script cannot use the keys of several totals. It counts the item under its own key, then
 // in each total, and undoes that if a total is full. A program that dies in between leaves the item out of the remaining totals.
-func (r *Redis) countInSlots(ctx context.Context, id string, t Tally) (int, error) {
+func (r *Redis) countInSlots(ctx context.Context, id string, t Tally) (full int, room time.Duration, err error) {
 	own := t
 	own.Totals = nil
-	full, err := r.countOnce(ctx, id, own)
+	full, room, err = r.countOnce(ctx, id, own)
 	if err != nil || full != Counted {
-		return full, err
+		return full, room, err
 	}
 	for i, q := range t.Totals {
-		room, err := r.addTotal(ctx, q, 1)
-		if err == nil && room {
+		added, err := r.addTotal(ctx, q, 1)
+		if err == nil && added {
 			continue
 		}
 		ctx := context.WithoutCancel(ctx)
@@ -172,9 +172,9 @@ func (r *Redis) countInSlots(ctx context.Context, id string, t Tally) (int, erro
 		}
 		keep, _ := t.kept()
 		undo = errors.Join(undo, r.discard.Run(ctx, r.client, []string{r.name(t.Key, "count")}, mark(id), keep.Milliseconds()).Err())
-		return len(t.Quotas) + i, errors.Join(err, undo)
+		return len(t.Quotas) + i, 0, errors.Join(err, undo)
 	}
-	return Counted, nil
+	return Counted, 0, nil
 }
 
 // addTotal adds n to a total; it reports whether there was room.
@@ -184,7 +184,7 @@ func (r *Redis) addTotal(ctx context.Context, q Total, n int) (room bool, err er
 }
 
 // countOnce counts an item with one script.
-func (r *Redis) countOnce(ctx context.Context, id string, t Tally) (int, error) {
+func (r *Redis) countOnce(ctx context.Context, id string, t Tally) (full int, room time.Duration, err error) {
 	keep, most := t.kept()
 	keys := []string{r.name(t.Key, "count")}
 	args := []any{mark(id), keep.Milliseconds(), most, len(t.Quotas)}
@@ -195,7 +195,14 @@ func (r *Redis) countOnce(ctx context.Context, id string, t Tally) (int, error) 
 		keys = append(keys, r.name(q.Key, "count"))
 		args = append(args, q.Most, q.Per.Milliseconds())
 	}
-	return r.run(ctx, r.count, keys, args...).Int()
+	reply, err := r.run(ctx, r.count, keys, args...).Int64Slice()
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case len(reply) != 2:
+		return 0, 0, fmt.Errorf("count an item: %d numbers instead of 2", len(reply))
+	}
+	return int(reply[0]), time.Duration(reply[1]) * time.Millisecond, nil
 }
 
 // probeKey is the key of Probe; see flow.RedisUsers.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
@@ -94,8 +95,20 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		claims.Lease = s.ReceiptWithin + 10*time.Second
 		runner.Left = env.Claims(claims)
 	}
+	due := runner // for messages that waited for their time
+	due.Stage = flow.DueStage(channel.Name)
+	due.Stage.Policy = place.Policy
+	claims.Namespace, claims.Lease = flow.ClaimsOf(due.Stage.Name), leaseFor
+	due.Claims = env.Claims(claims)
+	if s.ReceiptWithin > 0 {
+		claims.Lease = s.ReceiptWithin + 10*time.Second
+		due.Left = env.Claims(claims)
+	}
 	env.Up()
-	return runner.Run(ctx)
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return runner.Run(ctx) })
+	both.Go(func() error { return due.Run(ctx) })
+	return both.Wait()
 }
 
 // delivery is the common part of all senders: the work around the one call that sends a message.
@@ -120,12 +133,13 @@ const bucketRetry = time.Second
 // do sends the notification and publishes the result. If an earlier attempt may have sent it, do first searches for proof. If it finds none,
 // it sends the message and marks it as a possible duplicate.
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
+	in, deferrals := resumed(in)
 	n, now := in.Data, time.Now()
 	if !named(n) {
 		return nil, outcome.Refused(outcome.Ours, causeUnknown, errors.New("the message's source or provider is not a valid name"))
 	}
 	var r record
-	if in.Attempt > 1 || in.Unknown || in.Replays > 0 {
+	if in.Attempt > 1 || in.Unknown || in.Replays > 0 || deferrals > 0 {
 		var err error
 		if r, err = d.attempts.read(ctx, keyOf(in)); err != nil {
 			return nil, outcome.PutOff(bucketRetry, "attempts-away", err)
@@ -160,8 +174,13 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		d.endHold(ctx, in, &r)
 		return outs, nil
 	}
-	if err := d.limited(ctx, in, &r); err != nil {
+	if until, waits := quietUntil(n, d.Now()); waits {
+		return d.deferred(ctx, in, deferrals, &r, d.until(QuietHours, until))
+	}
+	if room, err := d.limited(ctx, in, &r); err != nil {
 		return nil, err
+	} else if room > 0 {
+		return d.overDaily(ctx, in, deferrals, &r, room)
 	}
 	pass, refused := d.gates.begin(ctx, r)
 	if refused != nil {
@@ -371,6 +390,7 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice b
 
 // givenUp returns the event that the notification was given up.
 func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) []stage.Out {
+	in, _ = resumed(in)
 	reason, fault := "gave-up", outcome.Ours
 	if o := outcome.Of(cause); o.Cause() != "" {
 		reason, fault = o.Cause(), o.Fault()

@@ -95,6 +95,17 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 	return e
 }
 
+// DeferredUntil returns the event that n waits until a time, as a scheduled message with that id. It is nobody's fault.
+func DeferredUntil(n *notifyv1.Notification, stage string, at time.Time, reason string, until time.Time, id string) *signingv1.SigningEvent {
+	e := progress(n, event.NotificationDeferred, event.DerivedID(id, stage, "deferred"), at)
+	e.Notice.Reason = reason
+	e.Attributes = map[string]string{AttributeUntil: until.UTC().Format(time.RFC3339)}
+	return e
+}
+
+// AttributeUntil is the attribute of notification.deferred with the time until which a message waits, RFC 3339; only if it waits for a time.
+const AttributeUntil = "until"
+
 // Failed returns the event that the stage gave up n, with the party at fault. The reason is bounded and never personal.
 func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)

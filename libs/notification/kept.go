@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -19,10 +21,19 @@ import (
 const (
 	keptDuplicate = 1 << iota // the message may have been sent twice
 	keptUUID                  // the vendor's id is a UUID, stored as 16 bytes
+	keptWait                  // the message was scheduled for later
+	keptOther                 // the message went to the person's other channel
 )
+
+// keptNewer stands in place of the number of parts if there are other outputs than notification.sent. An earlier version takes it for damage, and
+// leaves the input to a newer replica.
+const keptNewer = 1 << 20
 
 // keep returns what rebuild needs to make the event again, or nil if there is more than a simple notification.sent.
 func (d delivery) keep(_ stage.Event[*notifyv1.Notification], outs []stage.Out) []byte {
+	if len(outs) > 1 {
+		return keepNewer(outs)
+	}
 	if len(outs) != 1 {
 		return nil
 	}
@@ -48,10 +59,13 @@ func (d delivery) rebuild(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		return nil, errKept
 	}
 	parts, n := binary.Uvarint(kept[head:])
+	at := time.Unix(0, int64(binary.BigEndian.Uint64(kept[1:head])))
+	if n > 0 && parts == keptNewer {
+		return d.rebuildNewer(ctx, in, kept[0], at, kept[head+n:])
+	}
 	if n <= 0 || parts > 1<<16 {
 		return nil, errKept
 	}
-	at := time.Unix(0, int64(binary.BigEndian.Uint64(kept[1:head])))
 	r := Receipt{Reference: string(kept[head+n:]), Parts: uint32(parts), PossibleDuplicate: kept[0]&keptDuplicate != 0}
 	if kept[0]&keptUUID != 0 {
 		if len(r.Reference) != 16 {
@@ -60,6 +74,46 @@ func (d delivery) rebuild(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		r.Reference = uuidText([]byte(r.Reference))
 	}
 	return outs(ctx, Sent(in.Data, d.stage, at, r))
+}
+
+// keepNewer returns what rebuildNewer needs: the message in the outputs has personal data, which must not be in the store.
+func keepNewer(outs []stage.Out) []byte {
+	first, err := event.Decode(outs[0].Data)
+	if err != nil || first.GetType() != event.NotificationDeferred && first.GetType() != event.NotificationSuppressed {
+		return nil
+	}
+	kept := binary.BigEndian.AppendUint64([]byte{keptOther}, uint64(event.Time(first).UnixNano()))
+	kept = binary.AppendUvarint(kept, keptNewer)
+	if first.GetType() == event.NotificationSuppressed {
+		return append(kept, first.GetNotice().GetReason()...)
+	}
+	fires, err := time.Parse(scheduledAt, outs[1].Header.Get(jetstream.ScheduleHeader))
+	if err != nil {
+		return nil
+	}
+	until, err := time.Parse(time.RFC3339, first.GetAttributes()[AttributeUntil])
+	if err != nil {
+		return nil
+	}
+	kept[0] = keptWait
+	kept = binary.BigEndian.AppendUint64(kept, uint64(until.Unix()))
+	kept = binary.BigEndian.AppendUint64(kept, uint64(fires.UnixNano()))
+	return append(kept, first.GetNotice().GetReason()...)
+}
+
+// rebuildNewer makes the outputs of keepNewer.
+func (d delivery) rebuildNewer(ctx context.Context, in stage.Event[*notifyv1.Notification], flags byte, at time.Time, kept []byte) ([]stage.Out, error) {
+	in, times := resumed(in)
+	const waits = 16 // bytes
+	switch {
+	case flags == keptOther:
+		return d.onOtherChannel(ctx, in.Data, at)
+	case flags == keptWait && len(kept) > waits:
+		until, fires := int64(binary.BigEndian.Uint64(kept)), int64(binary.BigEndian.Uint64(kept[waits/2:]))
+		return d.later(ctx, in, times, wait{string(kept[waits:]), at, time.Unix(until, 0), time.Unix(0, fires)})
+	default:
+		return nil, errKept
+	}
 }
 
 var errKept = errors.New("the stored data of a sent message is damaged")

@@ -20,8 +20,11 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// The reasons of a message that is held by a limit in the settings, in the order of a tally's quotas and totals.
-var overLimits = []string{"limit-number-per-hour", "limit-person-per-day", "limit-document", "limit-source-per-day"}
+// The reasons of a message that is beyond a limit in the settings, in the order of a tally's quotas and totals. With the first one, it goes to the
+// person's other channel or waits until there is room; with the others, it is held.
+var overLimits = []string{overDailyTexts, "limit-number-per-hour", "limit-person-per-day", "limit-document", "limit-source-per-day"}
+
+const overDailyTexts = "limit-texts-per-day"
 
 // NotAllowed returns the outcome of a message to a number that the settings do not allow. It is held until the settings allow the number, or
 // until the message is released. The reason is bounded. The country is the number's (ISO 3166), or "001" if it belongs to none.
@@ -55,7 +58,7 @@ func newLimits(env service.Env, channel event.Channel, destination func(*notifyv
 		keys: keyring.New(c.MasterKeys()).For("redis"), destination: destination,
 	}
 	if channel.Address != event.MobileNumber {
-		l.most.NumberPerHour = 0
+		l.most.NumberPerHour, l.most.TextsPerDay = 0, 0
 	}
 	sum := fnv.New64a()
 	fmt.Fprintf(sum, "%+v", c.Limits)
@@ -67,30 +70,36 @@ func newLimits(env service.Env, channel event.Channel, destination func(*notifyv
 	return l
 }
 
-// check fails if a message is beyond the limits. A message is counted once, by its id.
-func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) error {
+// check fails if a message is beyond the limits. If it is a text beyond the person's daily limit, check returns the time after which there is room.
+// A message is counted once, by its id.
+func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) (room time.Duration, err error) {
 	if l.destination != nil {
 		if err := l.destination(n); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	full, err := l.counts.Count(ctx, id, l.tally(n))
+	full, room, err := l.counts.Count(ctx, id, l.tally(n))
 	switch {
 	case err != nil:
-		return fmt.Errorf("count a message: %w", err)
+		return 0, fmt.Errorf("count a message: %w", err)
 	case full == limit.Counted:
-		return nil
+		return 0, nil
+	case overLimits[full] == overDailyTexts:
+		return max(room, time.Second), nil
 	default:
-		return outcome.NeedsOperator(outcome.Input, overLimits[full], nil)
+		return 0, outcome.NeedsOperator(outcome.Input, overLimits[full], nil)
 	}
 }
 
 // tally returns the counters of a message. Their keys are keyed hashes, so they reveal no number and no address.
 func (l limits) tally(n *notifyv1.Notification) limit.Tally {
 	const day = 24 * time.Hour
-	hour, person := l.most.NumberPerHour, l.most.PersonPerDay
+	hour, person, texts := l.most.NumberPerHour, l.most.PersonPerDay, l.most.TextsPerDay
 	if l.operators(n) {
-		hour, person = 0, 0
+		hour, person, texts = 0, 0, 0
+	}
+	if event.KindOf(n.GetKind()).Replies { // a person who writes gets a response
+		texts = 0
 	}
 	source := []string{n.GetSource(), n.GetProvider()}
 	document := l.most.Document
@@ -99,7 +108,7 @@ func (l limits) tally(n *notifyv1.Notification) limit.Tally {
 	}
 	return limit.Tally{
 		Key:    l.key("person", l.person(n)),
-		Quotas: []limit.Quota{{Most: hour, Per: time.Hour}, {Most: person, Per: day}},
+		Quotas: []limit.Quota{{Most: texts, Per: day}, {Most: hour, Per: time.Hour}, {Most: person, Per: day}},
 		Totals: []limit.Total{
 			{Key: l.key("document", append(source, event.DocumentToken(n.GetDocumentId()))...), Quota: limit.Quota{Most: document, Per: 30 * day}},
 			{Key: l.key("source", source...), Quota: limit.Quota{Most: l.most.SourcePerDay, Per: day}},
@@ -137,18 +146,18 @@ func (l limits) person(n *notifyv1.Notification) string {
 	return local + "@" + domain
 }
 
-// limited returns the hold of a message beyond the limits. It returns nil for a message that may be sent, because it is within the limits,
-// was counted before, or was released by an operator.
-func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) error {
+// limited returns the hold of a message beyond the limits. For a text beyond the person's daily limit, it returns the time after which there is
+// room. It returns neither for a message that may be sent, because it is within the limits, was counted before, or was released by an operator.
+func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) (room time.Duration, err error) {
 	if r.Released == in.ID {
-		return nil
+		return 0, nil
 	}
 	if held := r.Held; held != nil && held.Limits == d.limits.fingerprint {
-		return d.hold(ctx, in, r, *r, errors.Join(outcome.Later(recheckAfter, "operator"), NotAllowed(held.Reason, held.Country)))
+		return 0, d.hold(ctx, in, r, *r, errors.Join(outcome.Later(recheckAfter, "operator"), NotAllowed(held.Reason, held.Country)))
 	}
-	err := d.limits.check(ctx, in.ID, in.Data)
+	room, err = d.limits.check(ctx, in.ID, in.Data)
 	if !operatorMustAct(err) {
-		return err
+		return room, err
 	}
-	return d.hold(ctx, in, r, *r, outcome.PutOff(recheckAfter, "operator", err))
+	return 0, d.hold(ctx, in, r, *r, outcome.PutOff(recheckAfter, "operator", err))
 }

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // Links are the short links that the settings allow: our own, and those of the outside shortener.
@@ -29,6 +31,17 @@ func NewLinks(publicURL, outside string) (Links, error) {
 
 // Base returns the beginning of all our own links.
 func (l Links) Base() string { return l.base }
+
+// on returns a link for the messages of another channel: our own links end with the suffix of their channel, so that an opening shows the channel.
+// Another link stays as it is, and works on each channel.
+func (l Links) on(text string, from, to event.Channel) string {
+	const code = 14 // letters before the suffix
+	name, ours := strings.CutPrefix(text, l.base)
+	if ours && l.base != "" && len(name) == code+len(from.Suffix) && strings.HasSuffix(name, from.Suffix) {
+		return strings.TrimSuffix(text, from.Suffix) + to.Suffix
+	}
+	return text
+}
 
 // names are the valid codes after the base, our own and an outside shortener's. A code has no dot, slash or percent sign, so it cannot
 // lead out of the base.

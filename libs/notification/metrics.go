@@ -19,6 +19,7 @@ type metrics struct {
 	failed   *prometheus.CounterVec // source, provider, channel, reason, fault
 	unknown  *prometheus.CounterVec // channel
 	attempts *prometheus.CounterVec // of failed attempts: channel, reason, fault
+	deferred *prometheus.CounterVec // channel, reason
 	held     *heldMessages
 }
 
@@ -37,9 +38,15 @@ func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) 
 		telemetry.Register(r, &m.attempts, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_handover_failures_total", Help: "Failed attempts to send a message, by reason.",
 		}, []string{"channel", "reason", "fault"})),
+		telemetry.Register(r, &m.deferred, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_notifications_deferred_total", Help: "Messages that were scheduled for a later time, by reason; each time counts.",
+		}, []string{"channel", "reason"})),
 		telemetry.Register(r, &m.held, newHeldMessages(channel)),
 	)
 	m.unknown.WithLabelValues(channel) // start at 0: Prometheus misses a counter that first appears as 1
+	for _, reason := range []string{QuietHours, overDailyTexts} {
+		m.deferred.WithLabelValues(channel, reason)
+	}
 	for _, reason := range []string{causeUnknown, linkForeign} {
 		m.failed.WithLabelValues("", "", channel, reason, string(outcome.Ours))
 	}

@@ -14,16 +14,18 @@ import (
 const freshFor = time.Minute
 
 // suppressObsolete returns notification.suppressed for a message that asks its person to sign, if the person has signed, or the document has
-// ended, since the message was made. It reports whether that is so.
+// ended, since the message was made; and for a progress message whose document has ended. It reports whether that is so.
 func (d delivery) suppressObsolete(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, obsolete bool, err error) {
 	kind := event.KindOf(n.GetKind())
 	fresh := kind.Kind != notifyv1.Kind_KIND_REMINDER && n.GetEventStoredAt() != nil && now.Sub(n.GetEventStoredAt().AsTime()) < freshFor
-	if !kind.Asks || fresh {
+	if !kind.Asks && !kind.Open || fresh {
 		return nil, false, nil
 	}
-	is, err := d.log.Standing(ctx, event.Signer{
-		Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Recipient: n.GetTo().GetRecipientId(),
-	})
+	who := event.Signer{Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId()}
+	if kind.Asks { // otherwise only the document counts
+		who.Recipient = n.GetTo().GetRecipientId()
+	}
+	is, err := d.log.Standing(ctx, who)
 	if err != nil || is.Over == "" {
 		return nil, false, err
 	}

@@ -10,9 +10,11 @@ import (
 	"time"
 )
 
+// Day is the number of minutes of a day on a wall clock.
+const Day = 24 * hour
+
 const (
 	hour = 60 // minutes
-	day  = 24 * hour
 	// longest is the maximum length of the quiet hours. The rest of a day must hold messages of 24 hours.
 	longest = 23 * hour
 )
@@ -58,7 +60,7 @@ func Parse(from, to string) (h Hours, err error) {
 // Off reports whether there are no quiet hours.
 func (h Hours) Off() bool { return h.From == h.To }
 
-func (h Hours) length() int { return (h.To - h.From + day) % day }
+func (h Hours) length() int { return (h.To - h.From + Day) % Day }
 
 // quiet reports whether a moment of a day, in seconds after midnight, is in the quiet hours.
 func (h Hours) quiet(second int) bool {
@@ -82,7 +84,7 @@ func (h Hours) until(t time.Time, zone *time.Location, quiet bool) time.Time {
 		if h.quiet(second) == quiet {
 			return t
 		}
-		wait := time.Duration((boundary*60-second+day*60)%(day*60))*time.Second - time.Duration(t.Nanosecond())
+		wait := time.Duration((boundary*60-second+Day*60)%(Day*60))*time.Second - time.Duration(t.Nanosecond())
 		at := t.Add(wait)
 		_, change := t.ZoneBounds()
 		if change.IsZero() || at.Before(change) {

@@ -176,8 +176,8 @@ func (r Runner[In]) event(a *attempt) (Event[In], error) {
 		return Event[In]{}, outcome.PermanentFor("undecodable", err)
 	}
 	return Event[In]{
-		Subject: a.input.Subject,
-		ID:      a.input.ID, Attempt: a.nth, Unknown: a.unknown, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
+		Subject: a.input.Subject, Header: a.input.Header,
+		ID: a.input.ID, Attempt: a.nth, Unknown: a.unknown, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
 	}, nil
 }
 

@@ -25,8 +25,9 @@ type Event[T any] struct {
 	// Replays is the number of times that an operator replayed the input after it was given up; usually 0. Attempts before a replay may have
 	// left events in the log, and the dedupe store may have forgotten them since.
 	Replays int
-	Stored  time.Time // when the stream stored the input, by the broker's clock
-	Subject string    // of the input
+	Stored  time.Time   // when the stream stored the input, by the broker's clock
+	Subject string      // of the input
+	Header  nats.Header // of the input
 	Data    T
 }
 

@@ -113,6 +113,6 @@ sources:
 sms: {vonage: {api_key: bench000, api_secret: s, from: "13175550100", base_url: %[1]q, per_second: 10000}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}
-limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
+limits: {person_per_day: 0, number_per_hour: 0, texts_per_day: 0, document: 0, source_per_day: 0}
 `, upstream.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
 }

@@ -111,7 +111,7 @@ sms: {vonage: {api_key: faults00, api_secret: s, from: "13175550100", base_url: 
       receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}
 shortener: {public_url: "http://%[6]s"}
-limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
+limits: {person_per_day: 0, number_per_hour: 0, texts_per_day: 0, document: 0, source_per_day: 0}
 `, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout(), reminders, other)
 }
 

@@ -19,9 +19,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -67,6 +69,9 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		h.WaitIdle(t)
 		if output, err := h.Command(t, "reminders", "now", "--yes", unsigned); err != nil {
 			t.Errorf("%v: %s", err, output)
+		}
+		for _, channel := range []string{"sms", "email"} {
+			due(t, h, channel)
 		}
 		if link := regexp.MustCompile(`http://\S+/l/\S+`).FindString(texts(h.Messages(t))); link == "" {
 			t.Error("no message has a link")
@@ -134,6 +139,25 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		checkNames(t, name, string(read(t, "deployments", "prometheus", name)), known)
 	}
 	checkNames(t, "signrelay.json", string(read(t, "deployments", "grafana", "signrelay.json")), known)
+}
+
+// due publishes the last message of a channel as the server publishes one that was scheduled. Its sender knows that it was sent.
+func due(t *testing.T, h *testenv.Env, channel string) {
+	t.Helper()
+	notify, err := h.JetStream(t).Stream(t.Context(), flow.Notify)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := notify.GetLastMsgForSubject(t.Context(), flow.SendFilter(channel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, _ := flow.ParseNotification(last.Subject)
+	id := last.Header.Get("Nats-Msg-Id")
+	subject := flow.DueLaterSubject(channel, to.Source, to.Provider, to.Document, id)
+	if _, err := h.JetStream(t).PublishMsg(t.Context(), &nats.Msg{Subject: subject, Header: nats.Header{"ce-id": {id}}, Data: last.Data}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func texts(messages []testenv.Message) string {

@@ -104,7 +104,7 @@ log: {level: debug}
 }
 
 // unlimited allows many messages to few people, whose numbers are reserved for fiction. TestPumping tests the limits.
-const unlimited = `limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
+const unlimited = `limits: {person_per_day: 0, number_per_hour: 0, texts_per_day: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
 `
 
 // TestAttacks has one environment for all attacks. Afterwards, secrets and personal texts may be only in their permitted places.

@@ -230,7 +230,7 @@ email: {from: "Signrelay <no-reply@signrelay.example>", smtp: {host: %[2]q, port
 shortener: {kind: builtin, public_url: "http://%[4]s", bitly: {token: demo-token, group: demo, base_url: %[1]q, domain: "%[6]s/b"},
             rebrandly: {apikey: demo-key, base_url: %[1]q, domain: "%[6]s/r"}}
 # The sandbox's people have numbers that are kept for fiction, and few of them.
-limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
+limits: {person_per_day: 0, number_per_hour: 0, texts_per_day: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
 `, e.SandboxURL, smtpHost, smtpPort, links, e.Address("SIGNRELAY_RECEIPTS_ADDR"), strings.TrimPrefix(e.SandboxURL, "http://"))
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/fallback"
+	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/printable"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -50,6 +51,9 @@ func detail(e *signingv1.SigningEvent) string {
 		text += "  " + n.GetKind() + "/" + n.GetChannel()
 		if n.GetReason() != "" {
 			text += " reason=" + n.GetReason()
+		}
+		if until := e.GetAttributes()[notification.AttributeUntil]; until != "" && e.GetType() == event.NotificationDeferred {
+			text += " until=" + until
 		}
 		if n.GetPossibleDuplicate() {
 			text += " possible-duplicate"
