@@ -5,8 +5,8 @@ import "time"
 // Fallback sends an invitation or reminder that did not arrive on one channel to the person's other channel.
 type Fallback struct {
 	// After is the time after which a message without a delivery receipt counts as not arrived; 0 means 10 minutes.
-	After time.Duration `yaml:"after"`
-	Off   bool          `yaml:"off"` // no message is sent to another channel
+	After    time.Duration `yaml:"after"`
+	Disabled bool          `yaml:"disabled"` // no message is sent to another channel
 }
 
 // Bounds of a fallback. Vonage tries for 72 hours to deliver a text.
@@ -17,7 +17,7 @@ const (
 )
 
 // On reports whether messages that did not arrive go to the person's other channel.
-func (f Fallback) On() bool { return !f.Off && f.After > 0 }
+func (f Fallback) On() bool { return !f.Disabled && f.After > 0 }
 
 // DefaultFallback returns the fallback of a source whose settings have none.
 func DefaultFallback() (f Fallback) {
@@ -33,6 +33,6 @@ func (f *Fallback) fillDefaults() {
 
 func (c *Checker) fallback(key string, f Fallback) {
 	if f.After != 0 && (f.After < earliestFallback || f.After > latestFallback) {
-		c.Mistake(key+".after", "want a time from %v to %v, such as 10m, not %v; {off: true} switches the fallback off", earliestFallback, latestFallback, f.After)
+		c.Mistake(key+".after", "want a time from %v to %v, such as 10m, not %v; {disabled: true} switches the fallback off", earliestFallback, latestFallback, f.After)
 	}
 }

@@ -20,15 +20,15 @@ func TestFallback(t *testing.T) {
 	}{
 		"default":      {"{}", 10 * time.Minute, ""},
 		"zero":         {"{after: 0s}", 10 * time.Minute, ""},
-		"off":          {"{off: true}", 0, ""},
-		"off, a time":  {"{after: 5m, off: true}", 0, ""},
+		"off":          {"{disabled: true}", 0, ""},
+		"off, a time":  {"{after: 5m, disabled: true}", 0, ""},
 		"a second":     {"{after: 1s}", time.Second, ""},
 		"three days":   {"{after: 72h}", 72 * time.Hour, ""},
 		"too early":    {"{after: 10ms}", 0, "fallback.after: want a time from 1s to 72h"},
 		"too late":     {"{after: 73h}", 0, "fallback.after: want a time from 1s to 72h"},
 		"negative":     {"{after: -1m}", 0, "fallback.after: want a time from 1s to 72h"},
 		"no duration":  {"{after: soon}", 0, "want a duration such as"},
-		"a word":       {"{off: maybe}", 0, "want true or false"},
+		"a word":       {"{disabled: maybe}", 0, "want true or false"},
 		"not a key":    {"{minutes: 10}", 0, "minutes"},
 		"no structure": {"10m", 0, "fallback"},
 	} {

@@ -188,7 +188,7 @@ func TestNothingFallsBackWithoutNeed(t *testing.T) {
 		change func(*config.Source)
 		do     func(h *harness, sending string)
 	}{
-		"switched off": {func(s *config.Source) { s.Fallback.Off = true }, func(h *harness, sending string) {
+		"switched off": {func(s *config.Source) { s.Fallback.Disabled = true }, func(h *harness, sending string) {
 			n := message(sending, invitation, event.SMS)
 			h.store(h.made(n), h.lost(n))
 		}},
