@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -40,75 +41,77 @@ type Standing struct {
 }
 
 // standingTypes are the types that Standing reads, each by its exact subject.
-var standingTypes = []string{
-	DocumentSent, DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined, RecipientOptedOut,
-	RecipientOptedIn,
+var standingTypes = append(slices.Clone(PastTypes), RecipientOptedOut, RecipientOptedIn)
+
+// Standing reads what the log says about a person on a document. A document that ended and was sent again waits again, unless it was completed.
+// Events without authentication do not count, because a forged event must not stop a message.
+func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
+	events, err := l.about(ctx, who, standingTypes)
+	if err != nil {
+		return Standing{}, err
+	}
+	past := PastOf(events)
+	s := Standing{Sent: past.Sent()}
+	if n := len(past.Sendings); n > 0 {
+		s.Sending = past.Sendings[n-1].ID
+	} else {
+		s.Sending = TransitionID(&signingv1.SigningEvent{
+			Source: who.Source, Provider: who.Provider, Type: DocumentSent, Document: &signingv1.Document{Id: who.Document},
+		})
+	}
+	switch {
+	case past.SignedBy(who.Recipient):
+		s.Over = OverSigned
+	case who.Recipient != "" && past.Declined[who.Recipient]:
+		s.Over = OverDeclined
+	case past.Ended:
+		s.Over = OverDocument
+	case who.Recipient != "" && optedOut(events, who.Recipient):
+		s.Over = OverOptedOut
+	}
+	return s, nil
 }
 
-// Standing reads what the log says about a person on a document. A document that ended and was sent again waits again. Events without
-// authentication do not count, because a forged event must not stop a message.
-func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
-	s := Standing{Sending: TransitionID(&signingv1.SigningEvent{
-		Source: who.Source, Provider: who.Provider, Type: DocumentSent, Document: &signingv1.Document{Id: who.Document},
-	})}
-	subjects := make([]string, len(standingTypes))
-	for i, typ := range standingTypes {
+// about reads the events of a document with these types.
+func (l Log) about(ctx context.Context, who Signer, types []string) (events []*signingv1.SigningEvent, err error) {
+	subjects := make([]string, len(types))
+	for i, typ := range types {
 		subjects[i] = SubjectOf(who.Source, who.Provider, typ, who.Document)
 	}
 	present, err := l.Present(ctx, subjects...)
 	if err != nil {
-		return Standing{}, err
+		return nil, err
 	}
-	var ended, optedOut, optedIn time.Time
-	signed, declined := map[string]bool{}, map[string]time.Time{}
-	for i, typ := range standingTypes {
-		if !present[subjects[i]] {
+	for _, subject := range subjects {
+		if !present[subject] {
 			continue
 		}
-		for m, err := range l.Messages(ctx, subjects[i], time.Time{}) {
+		for m, err := range l.Messages(ctx, subject, time.Time{}) {
 			if err != nil {
-				return Standing{}, err
+				return nil, err
 			}
 			e, err := Decode(m.Data)
 			if err != nil {
-				return Standing{}, fmt.Errorf("read the document's past: %w", err)
+				return nil, fmt.Errorf("read the document's past: %w", err)
 			}
-			if e.GetVerification() == signingv1.Verification_VERIFICATION_NONE || e.GetDocument().GetId() != who.Document {
-				continue // two ids may have one token
-			}
-			switch at, person := Time(e), e.GetRecipient().GetId(); {
-			case typ == DocumentSent && !at.Before(s.Sent):
-				s.Sent, s.Sending = at, e.GetId()
-			case typ == RecipientOptedOut || typ == RecipientOptedIn:
-				if person != who.Recipient || e.GetAttributes()["channel"] != AllChannels {
-					continue
-				}
-				if latest := map[string]*time.Time{RecipientOptedOut: &optedOut, RecipientOptedIn: &optedIn}[typ]; at.After(*latest) {
-					*latest = at
-				}
-			case typ == RecipientSigned:
-				signed[person] = true
-			case typ == RecipientDeclined && at.After(declined[person]):
-				declined[person] = at
-			case Entity(typ) == entityDocument && typ != DocumentSent && at.After(ended):
-				ended = at
+			if e.GetDocument().GetId() == who.Document { // two ids may have one token
+				events = append(events, e)
 			}
 		}
 	}
-	for person, at := range declined {
-		if !signed[person] && !at.Before(s.Sent) && at.After(ended) { // a person who signed later has changed the decision
-			ended = at
+	return events, nil
+}
+
+// optedOut reports whether the person's latest wish is to get no messages about the document.
+func optedOut(events []*signingv1.SigningEvent, recipient string) bool {
+	latest := map[string]time.Time{}
+	for _, e := range events {
+		typ, at := e.GetType(), Time(e)
+		wish := typ == RecipientOptedOut || typ == RecipientOptedIn
+		authentic := e.GetVerification() != signingv1.Verification_VERIFICATION_NONE
+		if wish && authentic && e.GetRecipient().GetId() == recipient && e.GetAttributes()["channel"] == AllChannels && at.After(latest[typ]) {
+			latest[typ] = at
 		}
 	}
-	switch at, refused := declined[who.Recipient]; {
-	case signed[who.Recipient] && who.Recipient != "":
-		s.Over = OverSigned
-	case refused && who.Recipient != "" && !at.Before(s.Sent):
-		s.Over = OverDeclined
-	case !ended.IsZero() && !ended.Before(s.Sent):
-		s.Over = OverDocument
-	case optedOut.After(optedIn) && who.Recipient != "":
-		s.Over = OverOptedOut
-	}
-	return s, nil
+	return latest[RecipientOptedOut].After(latest[RecipientOptedIn])
 }

@@ -42,6 +42,7 @@ func TestStandingOfAPerson(t *testing.T) {
 		{"a forged end", []string{"document.sent", "~document.voided"}, "", 0},
 		{"expired and sent again", []string{"document.sent", "document.expired", "document.sent"}, "", 2},
 		{"declined and sent again", []string{"document.sent", "recipient.declined eric", "document.sent"}, "", 2},
+		{"completed and sent again", []string{"document.completed", "document.sent"}, event.OverDocument, 1},
 		{"opted out", []string{"document.sent", "recipient.opted-out eric all"}, event.OverOptedOut, 0},
 		{"opted out of texts", []string{"document.sent", "recipient.opted-out eric sms"}, "", 0},
 		{"another person has opted out", []string{"document.sent", "recipient.opted-out anna all"}, "", 0},

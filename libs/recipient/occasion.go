@@ -2,7 +2,6 @@ package recipient
 
 import (
 	"slices"
-	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -11,13 +10,7 @@ import (
 )
 
 // Sendings are the document.sent events of a document, by their time.
-type Sendings []Sending
-
-// Sending is one document.sent.
-type Sending struct {
-	ID string
-	At time.Time
-}
+type Sendings []event.Sending
 
 // Latest returns the id of the latest document.sent; empty for none.
 func (s Sendings) Latest() string {

@@ -88,7 +88,7 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	switch {
 	case happened.GetAttributes()[pack.OlderThanLog] != "":
 		reason = notification.OlderThanLog
-	case over(happened, past.completed, past.ended):
+	case over(happened, past.Completed, past.Ended):
 		reason = documentOver
 	}
 	document, err := src.API.Document(ctx, happened.GetDocument().GetId())

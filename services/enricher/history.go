@@ -18,19 +18,9 @@ import (
 
 // history is a document's past according to the log.
 type history struct {
-	signatures []*signingv1.SigningEvent // one for each signer
-	declined   map[string]bool           // by recipient id
-	sendings   recipient.Sendings
-	completed  bool
-	ended      bool // completed, declined, voided or expired, and not sent again later
+	event.Past
 	// linkless contains the ids of invitations that were suppressed because the provider had no link or no signers, and were not made later.
 	linkless map[string]bool
-}
-
-// decisive are the types that summarize reads. Each is read by its exact subject, which the server finds at once. For a filter with "*" it
-// searches up to 8 MB of the log, which takes 20 ms of CPU time.
-var decisive = []string{
-	event.DocumentSent, event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientSigned, event.RecipientDeclined,
 }
 
 // history reads the document's history. The provider's API may lag behind its own callbacks, and the log behind the provider. So an event
@@ -39,12 +29,14 @@ var decisive = []string{
 // An event is skipped if the log already has an earlier copy of it, because the first copy caused the messages. Ingest does not store a copy
 // that it recognizes. But the dedupe store deletes ids after days, and a time without authentication can be changed (docs/adr/0018).
 func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent, stored time.Time) (history, error) {
-	types := decisive
+	// Each type is read by its exact subject, which the server finds at once. For a filter with "*" it searches up to 8 MB of the log, which
+	// takes 20 ms of CPU time.
+	types := event.PastTypes
 	switch own := happened.GetType(); {
 	case own == event.DocumentCompleted:
 		types = []string{own}
-	case !slices.Contains(decisive, own):
-		types = append(slices.Clone(decisive), own)
+	case !slices.Contains(types, own):
+		types = append(slices.Clone(types), own)
 	}
 	types, err := e.present(ctx, happened, types)
 	if err != nil {
@@ -61,7 +53,7 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	if happened.GetType() == event.DocumentCompleted {
 		return history{}, nil
 	}
-	past := summarize(events)
+	past := history{Past: event.PastOf(events)}
 	if happened.GetType() == event.RecipientSigned {
 		linkless, err := e.linkless(ctx, happened)
 		if err != nil {
@@ -154,61 +146,6 @@ func (e *enricher) requested(ctx context.Context, happened *signingv1.SigningEve
 		ids[r.GetNotice().GetNotificationId()] = true
 	}
 	return ids, err
-}
-
-// summarize returns the history of events in any order. It ignores events without authentication, because a forged event must not suppress
-// messages.
-func summarize(events []*signingv1.SigningEvent) history {
-	past := history{declined: map[string]bool{}}
-	signed := map[string]bool{}
-	var over time.Time
-	end := func(at time.Time) {
-		if at.After(over) {
-			over = at
-		}
-	}
-	var refusals []*signingv1.SigningEvent
-	for _, e := range events {
-		if e.GetVerification() == signingv1.Verification_VERIFICATION_NONE {
-			continue
-		}
-		switch at := event.Time(e); e.GetType() {
-		case event.DocumentSent:
-			past.sendings = append(past.sendings, recipient.Sending{ID: e.GetId(), At: at})
-		case event.DocumentCompleted:
-			past.completed = true
-		case event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired:
-			end(at)
-		case event.RecipientSigned:
-			if key := signerKey(e); !signed[key] {
-				signed[key] = true
-				past.signatures = append(past.signatures, e)
-			}
-		case event.RecipientDeclined:
-			refusals = append(refusals, e)
-		}
-	}
-	slices.SortStableFunc(past.sendings, func(a, b recipient.Sending) int { return a.At.Compare(b.At) })
-	// A request that expired or was declined can be sent again.
-	before := func(at time.Time) bool {
-		return len(past.sendings) > 0 && at.Before(past.sendings[len(past.sendings)-1].At)
-	}
-	for _, e := range refusals {
-		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // a person who signed later has changed the decision
-			past.declined[e.GetRecipient().GetId()] = true
-			end(at)
-		}
-	}
-	past.ended = past.completed || !over.IsZero() && !before(over)
-	return past
-}
-
-// signerKey identifies a signer by the provider's id. A signature without a person counts as a separate signer.
-func signerKey(signature *signingv1.SigningEvent) string {
-	if id := signature.GetRecipient().GetId(); id != "" {
-		return id
-	}
-	return "event/" + signature.GetId()
 }
 
 // over reports whether it is too late for messages about the event, according to the document's end. A completion always has messages; another

@@ -8,8 +8,11 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/recipient"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
+
+func pastOf(events []*signingv1.SigningEvent) history { return history{Past: event.PastOf(events)} }
 
 // A document's end does not depend on the order of its events.
 func TestHistoryOfEndings(t *testing.T) {
@@ -41,8 +44,8 @@ func TestHistoryOfEndings(t *testing.T) {
 				for _, i := range order {
 					past = append(past, test.events[i])
 				}
-				if got := summarize(past); got.completed != test.completed || got.ended != test.ended {
-					t.Errorf("order %v: completed %v, ended %v", order, got.completed, got.ended)
+				if got := pastOf(past); got.Completed != test.completed || got.Ended != test.ended {
+					t.Errorf("order %v: completed %v, ended %v", order, got.Completed, got.Ended)
 				}
 			}
 		})
@@ -53,14 +56,14 @@ func TestHistoryOfPeople(t *testing.T) {
 	t.Parallel()
 	unnamed, anotherUnnamed := once(event.RecipientSigned, "", 3), once(event.RecipientSigned, "", 4)
 	anotherUnnamed.Id = "another"
-	past := summarize([]*signingv1.SigningEvent{
+	past := pastOf([]*signingv1.SigningEvent{
 		once(event.RecipientSigned, "ann", 1), once(event.RecipientSigned, "ann", 2), unnamed, anotherUnnamed, once(event.RecipientDeclined, "bob", 5),
 		once(event.DocumentSent, "", 6, "b"), once(event.DocumentSent, "", 2, "a"),
 	})
-	if len(past.signatures) != 3 || past.declined["bob"] || past.sendings.Latest() != once(event.DocumentSent, "", 6, "b").GetId() {
-		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.sendings.Latest())
+	if len(past.Signatures) != 3 || past.Declined["bob"] || recipient.Sendings(past.Sendings).Latest() != once(event.DocumentSent, "", 6, "b").GetId() {
+		t.Errorf("%d signatures, declined %v, sent as %s", len(past.Signatures), past.Declined, recipient.Sendings(past.Sendings).Latest())
 	}
-	if past := summarize([]*signingv1.SigningEvent{once(event.DocumentSent, "", 2), once(event.RecipientDeclined, "bob", 5)}); !past.declined["bob"] {
+	if past := pastOf([]*signingv1.SigningEvent{once(event.DocumentSent, "", 2), once(event.RecipientDeclined, "bob", 5)}); !past.Declined["bob"] {
 		t.Error("bob's decline is not in the history")
 	}
 }
@@ -108,12 +111,12 @@ func TestTypesAreSkippedOnlyIfTheLogHasTheEvent(t *testing.T) {
 	}
 	sent := once(event.DocumentSent, "", 1)
 	store(once(event.DocumentVoided, "", 5))
-	types, err := e.present(t.Context(), sent, decisive)
-	if err != nil || !slices.Equal(types, decisive) {
+	types, err := e.present(t.Context(), sent, event.PastTypes)
+	if err != nil || !slices.Equal(types, event.PastTypes) {
 		t.Errorf("without the event: %v, %v; want all types", types, err)
 	}
 	store(sent)
-	types, err = e.present(t.Context(), sent, decisive)
+	types, err = e.present(t.Context(), sent, event.PastTypes)
 	if want := []string{event.DocumentSent, event.DocumentVoided}; err != nil || !slices.Equal(types, want) {
 		t.Errorf("with the event: %v, %v; want %v", types, err, want)
 	}

@@ -30,7 +30,7 @@ func once(eventType, recipient string, at int64, again ...string) *signingv1.Sig
 func messages(e *signingv1.SigningEvent, document *pack.Document, log []*signingv1.SigningEvent) map[string]string {
 	found := map[string]string{}
 	source := config.Source{Region: "US", Notify: config.Notify{Sender: config.Sender{Email: "pat@acme.example"}}}
-	for _, n := range plan(source, e, document, summarize(log)).Made {
+	for _, n := range plan(source, e, document, pastOf(log)).Made {
 		key := fmt.Sprint(event.KindName(n.GetKind()), " to ", cmp.Or(n.GetTo().GetRecipientId(), n.GetTo().GetEmail()), " by ", n.GetChannel())
 		if n.GetKind().String() == "KIND_PROGRESS" {
 			key += " of " + n.GetEventId() // one for each signature

@@ -124,7 +124,7 @@ func TestASignatureInvitesARecipientWhoHadNoLink(t *testing.T) {
 		return &pack.Document{Recipients: []pack.Recipient{with(bob, signed), with(ann, link), cyd}}
 	}
 	sent, signature := once(event.DocumentSent, "", 1), once(event.RecipientSigned, "bob", 5)
-	before := plan(us, sent, document(unresolved), summarize([]*signingv1.SigningEvent{sent}))
+	before := plan(us, sent, document(unresolved), pastOf([]*signingv1.SigningEvent{sent}))
 	if len(before.Waiting) != 1 || len(before.Made) != 2 {
 		t.Fatalf("%d messages wait, %d are planned", len(before.Waiting), len(before.Made))
 	}
@@ -138,9 +138,9 @@ func TestASignatureInvitesARecipientWhoHadNoLink(t *testing.T) {
 		"the link is not available":                 {unresolved, gaveUp, false},
 		"was invited":                               {func(*pack.Recipient) {}, "", false},
 		"another person had no link":                {func(*pack.Recipient) {}, "other", false},
-		"no signer was listed, and this one is now": {func(*pack.Recipient) {}, plan(us, sent, &pack.Document{}, summarize(nil)).Waiting[0].Message.GetId(), true},
+		"no signer was listed, and this one is now": {func(*pack.Recipient) {}, plan(us, sent, &pack.Document{}, pastOf(nil)).Waiting[0].Message.GetId(), true},
 	} {
-		past := summarize([]*signingv1.SigningEvent{sent, signature})
+		past := pastOf([]*signingv1.SigningEvent{sent, signature})
 		past.linkless = map[string]bool{test.linkless: test.linkless != ""}
 		invited := map[string]bool{}
 		for _, n := range plan(us, signature, document(test.link), past).Made {

@@ -13,7 +13,7 @@ import (
 // provider's API. The caller has checked that it is not too late for messages (see over).
 func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Document, past history) recipient.Messages {
 	p := planner{
-		Maker:   recipient.Maker{Source: src, Happened: happened, Document: document, Sendings: past.sendings},
+		Maker:   recipient.Maker{Source: src, Happened: happened, Document: document, Sendings: past.Sendings},
 		signers: newSigners(happened, document, past), linkless: past.linkless,
 	}
 	if happened.GetType() == event.NotificationFallback {

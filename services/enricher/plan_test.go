@@ -112,7 +112,7 @@ func (test planTest) run(t *testing.T) {
 	t.Helper()
 	past := history{}
 	for _, id := range test.signed {
-		past.signatures = append(past.signatures, &signingv1.SigningEvent{Type: event.RecipientSigned, Recipient: by(id)})
+		past.Signatures = append(past.Signatures, &signingv1.SigningEvent{Type: event.RecipientSigned, Recipient: by(id)})
 	}
 	test.source.Region = cmp.Or(test.source.Region, "US")
 	p := plan(test.source, test.event, &pack.Document{Status: test.status, Sender: test.sender, Recipients: test.people}, past)
@@ -582,9 +582,9 @@ func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
 			if slices.Contains([]string{event.RecipientUndeliverable, event.RecipientDeclined, event.ReminderDue}, eventType) {
 				actor = "bob"
 			}
-			past := history{signatures: []*signingv1.SigningEvent{
+			past := history{Past: event.Past{Signatures: []*signingv1.SigningEvent{
 				{Type: event.RecipientSigned, Recipient: by("ann")}, {Type: event.RecipientSigned, Recipient: by("cyd")},
-			}}
+			}}}
 			e := happened(eventType, by(actor))
 			if eventType == event.NotificationFallback {
 				e = lost(kind.Kind, "bob")

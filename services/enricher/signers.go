@@ -21,14 +21,14 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 	if happened.GetType() == event.DocumentDeclined && happened.GetRecipient() == nil {
 		s.actor = recipient.Only(s.people, func(p recipient.Person) bool { return p.Declined })
 	}
-	for _, signature := range past.signatures {
+	for _, signature := range past.Signatures {
 		if who := recipient.Actor(s.people, signature); who >= 0 {
 			s.people[who].Signed = true
 		}
 	}
 	for i := range s.people {
 		p := &s.people[i]
-		p.Declined = p.Declined || past.declined[p.ID] && p.ID != ""
+		p.Declined = p.Declined || past.Declined[p.ID] && p.ID != ""
 		if i == s.actor {
 			p.Signed = p.Signed || s.signature
 			p.Declined = p.Declined || happened.GetType() == event.DocumentDeclined || happened.GetType() == event.RecipientDeclined
@@ -38,7 +38,7 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 		}
 	}
 	// The log may contain signers with ids that the API does not have. So the larger of the two counts is used.
-	s.signatures = max(s.signatures, len(past.signatures))
+	s.signatures = max(s.signatures, len(past.Signatures))
 	return s
 }
 
