@@ -164,7 +164,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	if err := d.verify(ctx, in); err != nil {
 		return nil, err
 	}
-	if outs, obsolete, err := d.suppressObsolete(ctx, n, now); err != nil || obsolete {
+	if outs, obsolete, err := d.suppressObsolete(ctx, n, deferrals == 0 && fresh(n, now)); err != nil || obsolete {
 		d.endHold(ctx, in, &r)
 		return outs, err
 	}

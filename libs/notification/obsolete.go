@@ -9,15 +9,19 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// freshFor is the time after its event in which a message that asks a person to sign is sent without another look at the log: the enricher has
-// just read it. A reminder has no such time, because its event is not an action of a person.
+// freshFor is the time after its event in which a message is sent without another look at the log: the enricher has just read it.
 const freshFor = time.Minute
+
+// fresh reports whether no time has passed in which the message could have become obsolete. A reminder is never fresh, because its event is not
+// an action of a person.
+func fresh(n *notifyv1.Notification, now time.Time) bool {
+	return n.GetKind() != notifyv1.Kind_KIND_REMINDER && n.GetEventStoredAt() != nil && now.Sub(n.GetEventStoredAt().AsTime()) < freshFor
+}
 
 // suppressObsolete returns notification.suppressed for a message that asks its person to sign, if the person has signed, or the document has
 // ended, since the message was made; and for a progress message whose document has ended. It reports whether that is so.
-func (d delivery) suppressObsolete(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, obsolete bool, err error) {
+func (d delivery) suppressObsolete(ctx context.Context, n *notifyv1.Notification, fresh bool) (report []stage.Out, obsolete bool, err error) {
 	kind := event.KindOf(n.GetKind())
-	fresh := kind.Kind != notifyv1.Kind_KIND_REMINDER && n.GetEventStoredAt() != nil && now.Sub(n.GetEventStoredAt().AsTime()) < freshFor
 	if !kind.Asks && !kind.Open || fresh {
 		return nil, false, nil
 	}
