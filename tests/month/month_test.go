@@ -1,0 +1,358 @@
+// Package month plays a month of documents in seconds. The services run with a clock that the test moves from hour to hour, and the test
+// publishes the scheduled messages that the NATS server would publish at that time.
+package month
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	emailsender "github.com/signrelay/signrelay/services/email-sender"
+	"github.com/signrelay/signrelay/services/enricher"
+	"github.com/signrelay/signrelay/services/ingest"
+	"github.com/signrelay/signrelay/services/reminder"
+	"github.com/signrelay/signrelay/services/shortener"
+	smssender "github.com/signrelay/signrelay/services/sms-sender"
+)
+
+const settings = `
+sources:
+  - {name: demo, provider: clickwrap, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 600000},
+     notify: {kinds: [invitation, progress, completed, reminder]}, reminders: {per_minute: 100000}}
+sms: {vonage: {api_key: month000, api_secret: s, from: "13175550100", base_url: %[1]q, per_second: 1000,
+  signature_secret: month, signature_method: sha256}}
+master_key: the-master-key-of-at-least-32-characters
+email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
+shortener: {public_url: "https://links.example"}
+limits: {countries: ["*"], person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
+`
+
+// stand is the services and their world.
+type stand struct {
+	*servicetest.Bench
+	*world
+	t      *testing.T
+	ingest string
+	clock  atomic.Pointer[time.Time]
+	later  map[string]*scheduled // by subject
+	seen   map[string]uint64     // the last sequence that was read, by stream
+}
+
+// scheduled is a message that the NATS server would publish later.
+type scheduled struct {
+	at  time.Time
+	msg *nats.Msg // on its target
+}
+
+func start(t *testing.T, begin time.Time) *stand {
+	t.Helper()
+	s := &stand{t: t, later: map[string]*scheduled{}, seen: map[string]uint64{}}
+	s.clock.Store(&begin)
+	now := func() time.Time { return *s.clock.Load() }
+	s.world = newWorld(t, now)
+	host, port, err := net.SplitHostPort(s.mail.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, _ := servicetest.Load(t, fmt.Sprintf(settings, s.api.URL, host, port), nil)
+	s.Bench = servicetest.New(t, cfg)
+	s.Env.Now = now
+	metrics := s.Env.Metrics
+	for name, run := range map[string]func(context.Context, service.Env) error{
+		"ingest": ingest.Run, "enricher": enricher.Run, "shortener": shortener.Run, "sms-sender": smssender.Run, "email-sender": emailsender.Run,
+		"reminder": reminder.Run,
+	} {
+		s.Env.Metrics = prometheus.WrapRegistererWith(prometheus.Labels{"component": name}, metrics)
+		s.Start(run)
+	}
+	s.ingest = s.Listen()
+	return s
+}
+
+// callback reports an event of the provider.
+func (s *stand) callback(kind, document, signer string) {
+	s.t.Helper()
+	at := s.now().UTC().Format(time.RFC3339)
+	body := fmt.Sprintf(`{"event_type":%q,"request":%q,"signer":%q,"activity":"%[1]s-%[2]s-%[3]s","id":"%[1]s-%[2]s-%[3]s","created_time":%[4]q}`, kind, document, signer, at)
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.ingest+"/webhooks/clickwrap/demo", bytes.NewReader([]byte(body)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Pactsafe-Webhook-Token", "12345")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		s.t.Fatalf("%s of %s: status %d", kind, document, resp.StatusCode)
+	}
+}
+
+// reply sends a person's text to the SMS sender, as Vonage does.
+func (s *stand) reply(p person, text string) {
+	s.t.Helper()
+	now := s.now().UTC()
+	form := url.Values{
+		"msisdn": {strings.TrimPrefix(p.number, "+")}, "to": {"13175550100"}, "messageId": {text + p.id()}, "text": {text}, "type": {"text"},
+		"message-timestamp": {now.Format(time.DateTime)}, "timestamp": {strconv.FormatInt(time.Now().Unix(), 10)}, "nonce": {p.id()},
+	}
+	mac := hmac.New(sha256.New, []byte("month"))
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		fmt.Fprintf(mac, "&%s=%s", name, form.Get(name))
+	}
+	form.Set("sig", hex.EncodeToString(mac.Sum(nil)))
+	resp, err := http.PostForm(s.ingest+"/inbound/vonage/demo", form) // one listener has all routes
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s of %s: status %d %s", text, p.id(), resp.StatusCode, body)
+	}
+}
+
+// settle waits until all stages have done all their work: twice in a row they have nothing, and no stream has grown.
+func (s *stand) settle() {
+	s.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for before, idle := uint64(0), 0; idle < 2; {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the stages still work after a minute; the log ends with:\n%s", tail(s.Logged.String()))
+		}
+		var busy int
+		var stored uint64
+		for _, place := range flow.Stages {
+			if place.Optional {
+				continue
+			}
+			consumer, err := s.Env.JS.Consumer(s.t.Context(), place.Stream, place.Name)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			is := consumer.CachedInfo()
+			busy += int(is.NumPending) + is.NumAckPending
+		}
+		for _, name := range append(schedules(), flow.Signing, flow.Notify) {
+			stored += s.last(name)
+		}
+		switch {
+		case busy > 0 || stored != before:
+			before, idle = stored, 0
+			time.Sleep(time.Millisecond)
+		default:
+			idle++
+		}
+	}
+}
+
+// schedules returns the streams that have scheduled messages.
+func schedules() (names []string) {
+	for _, stream := range flow.Streams {
+		if stream.Schedules {
+			names = append(names, stream.Name)
+		}
+	}
+	return names
+}
+
+func (s *stand) last(stream string) uint64 {
+	s.t.Helper()
+	is, err := s.Env.JS.Stream(s.t.Context(), stream)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return is.CachedInfo().State.LastSeq
+}
+
+func tail(text string) string { return text[max(0, len(text)-4000):] }
+
+// read reads the schedules that the services made since the last call.
+func (s *stand) read() {
+	s.t.Helper()
+	for _, name := range schedules() {
+		last := s.last(name)
+		if s.seen[name] >= last {
+			continue
+		}
+		consumer, err := s.Env.JS.OrderedConsumer(s.t.Context(), name, jetstream.OrderedConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.seen[name] + 1,
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for s.seen[name] < last {
+			batch, err := consumer.FetchNoWait(1000)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			for m := range batch.Messages() {
+				is, err := m.Metadata()
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				s.seen[name] = is.Sequence.Stream
+				s.take(m, is.Timestamp)
+			}
+			if batch.Error() != nil {
+				s.t.Fatal(batch.Error())
+			}
+			if s.seen[name] < last && s.last(name) == last && consumer.CachedInfo().NumPending == 0 { // the last messages were replaced
+				s.seen[name] = last
+			}
+		}
+	}
+}
+
+// take notes a schedule, or the end of one: a message on the same subject.
+func (s *stand) take(m jetstream.Msg, stored time.Time) {
+	when, found := strings.CutPrefix(m.Headers().Get(jetstream.ScheduleHeader), "@at ")
+	if !found {
+		delete(s.later, m.Subject())
+		return
+	}
+	at, err := time.Parse(time.RFC3339Nano, when)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if m.Headers().Get("Signrelay-Times") != "" { // senders give the time by the clock of the server
+		at = at.Add(s.now().Sub(stored)).Round(time.Minute)
+	}
+	fired := nats.NewMsg(m.Headers().Get(jetstream.ScheduleTargetHeader))
+	fired.Data = m.Data()
+	for key, values := range m.Headers() {
+		if !strings.HasPrefix(key, "Nats-") {
+			fired.Header[key] = values
+		}
+	}
+	fired.Header.Set("Nats-Scheduler", m.Subject())
+	fired.Header.Set("Nats-Schedule-Next", "purge") // as the server does: it removes the schedule
+	s.later[m.Subject()] = &scheduled{at, fired}
+}
+
+// fire publishes what is due by now, as the server does, and reports whether there was anything.
+func (s *stand) fire() bool {
+	s.t.Helper()
+	s.read()
+	any := false
+	for subject, one := range s.later {
+		if one.at.After(s.now()) {
+			continue
+		}
+		if _, err := s.Env.JS.PublishMsg(s.t.Context(), one.msg); err != nil {
+			s.t.Fatal(err)
+		}
+		delete(s.later, subject)
+		any = true
+	}
+	return any
+}
+
+// TestAMonth compares the messages of a month with those of a model that knows only the documentation.
+func TestAMonth(t *testing.T) {
+	t.Parallel()
+	count := 40
+	if os.Getenv("SIGNRELAY_TEST_FAULTS") == "all" {
+		count = 1000
+	}
+	// The server must not publish a schedule by itself, so the month begins tomorrow.
+	begin := time.Now().Add(24 * time.Hour).UTC().Truncate(24 * time.Hour)
+	documents := history(t, count, rand.New(rand.NewPCG(1, uint64(count))))
+	s := start(t, begin)
+	for _, d := range documents {
+		s.add(d.people)
+	}
+	for hour := range hours {
+		at := begin.Add(time.Duration(hour) * slot)
+		s.clock.Store(&at)
+		happened, replied := false, false
+		for _, d := range documents {
+			for i, p := range d.people {
+				if d.stops[i] == hour {
+					s.reply(p, "Stop!")
+					replied = true
+				}
+				if d.starts[i] == hour {
+					s.reply(p, "START")
+					replied = true
+				}
+			}
+		}
+		for _, d := range documents {
+			switch who := slices.Index(d.signs[:], hour); {
+			case d.sent == hour:
+				s.callback("request_sent", d.id, "")
+			case d.expires == hour:
+				s.callback("request_expired", d.id, "")
+			case who >= 0:
+				s.sign(d.id, who)
+				s.callback("request_signed", d.id, d.people[who].id())
+				if d.completes == hour {
+					s.callback("request_complete", d.id, "")
+				}
+			default:
+				continue
+			}
+			happened = true
+		}
+		if happened || replied {
+			s.settle()
+		}
+		for s.fire() {
+			s.settle()
+		}
+	}
+	s.compare(expected(begin, documents))
+}
+
+// compare requires that exactly the messages of the list left.
+func (s *stand) compare(want []message) {
+	s.t.Helper()
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, text := range s.odd {
+		s.t.Errorf("a message of no known kind left: %.200s", text)
+	}
+	left := map[message]int{}
+	for _, m := range want {
+		left[m]++
+	}
+	for _, m := range s.sent {
+		left[m]--
+	}
+	wrong := 0
+	for m, n := range left {
+		if n == 0 {
+			continue
+		}
+		if wrong++; wrong <= 20 {
+			s.t.Errorf("%d times too few (-: too often): %v", n, m)
+		}
+	}
+	s.t.Logf("%d messages left, the model has %d, %d differ", len(s.sent), len(want), wrong)
+}
