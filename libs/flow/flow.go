@@ -317,7 +317,7 @@ var Stages = []Stage{
 		Name: Fallback, Service: Reminder, Stream: Signing, Consumes: filters(event.TypesOfFallbacks()),
 		Publishes: []string{Fallbacks, event.TypeFilter(event.NotificationFallback)},
 		Uses:      Uses{Streams: []string{Signing, Remind}}, // a document's past, and the message's schedule
-		Purpose:   "finds invitations and reminders that did not arrive", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
+		Purpose:   "finds invitations and reminders that did not arrive", Workers: 256, Timeout: 30 * time.Second, Policy: retryForADay,
 		FromNow: true,
 	},
 	{
