@@ -22,9 +22,12 @@ import (
 
 // The reasons of a message that is beyond a limit in the settings, in the order of a tally's quotas and totals. With the first one, it goes to the
 // person's other channel or waits until there is room; with the others, it is held.
-var overLimits = []string{overDailyTexts, "limit-number-per-hour", "limit-person-per-day", "limit-document", "limit-source-per-day"}
+var overLimits = []string{overDailyTexts, overNumberPerHour, "limit-person-per-day", "limit-document", "limit-source-per-day"}
 
-const overDailyTexts = "limit-texts-per-day"
+const (
+	overDailyTexts    = "limit-texts-per-day"
+	overNumberPerHour = "limit-number-per-hour"
+)
 
 // NotAllowed returns the outcome of a message to a number that the settings do not allow. It is held until the settings allow the number, or
 // until the message is released. The reason is bounded. The country is the number's (ISO 3166), or "001" if it belongs to none.
@@ -85,9 +88,26 @@ func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) 
 	case full == limit.Counted:
 		return 0, nil
 	case overLimits[full] == overDailyTexts:
-		return max(room, time.Second), nil
+		return max(room, time.Second), l.waiting(ctx, id, n)
 	default:
 		return 0, outcome.NeedsOperator(outcome.Input, overLimits[full], nil)
+	}
+}
+
+// waiting fails if too many texts to one number wait for room within an hour: a person does not get so many, but a document with one number for
+// all its signers does.
+func (l limits) waiting(ctx context.Context, id string, n *notifyv1.Notification) error {
+	full, _, err := l.counts.Count(ctx, id, limit.Tally{
+		Key:    l.key("waiting", l.person(n)),
+		Quotas: []limit.Quota{{Most: l.most.NumberPerHour, Per: time.Hour}},
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("count a message that waits: %w", err)
+	case full == limit.Counted:
+		return nil
+	default:
+		return outcome.NeedsOperator(outcome.Input, overNumberPerHour, nil)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -389,7 +390,7 @@ func (s *night) wait(d time.Duration) {
 func TestAnUnknownAttemptStaysUnknownUntilTheMorning(t *testing.T) {
 	t.Parallel()
 	for _, sentBefore := range []bool{false, true} {
-		t.Run(fmt.Sprint(sentBefore), func(t *testing.T) {
+		t.Run(strconv.FormatBool(sentBefore), func(t *testing.T) {
 			t.Parallel()
 			s := newNight(t, "2026-12-02T07:59:58-05:00", config.Limits{})
 			n := text("n1", completed)

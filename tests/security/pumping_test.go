@@ -2,6 +2,7 @@ package security
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -27,10 +28,11 @@ func TestPumping(t *testing.T) {
 	t.Run("expensive numbers", func(t *testing.T) { t.Parallel(); textsToExpensiveNumbers(t, s) })
 }
 
-// perHour is the default number of texts per number and hour.
-const perHour = 30
+// perDay is the default number of texts to one number in 24 hours, and perHour that of the messages that may wait for room within an hour.
+const perDay, perHour = 10, 30
 
-// One callback about a document with 300 signers on one number sends 30 texts. The others are held, and the log has an event for each.
+// One callback about a document with 300 signers on one number sends 10 texts. 30 wait until there is room, and the others are held for the
+// operator. The log has an event for each.
 func manySignersOnOneNumber(t *testing.T, s *stand) {
 	const document, signers = "pumped-one", 300
 	var people []signer
@@ -42,13 +44,16 @@ func manySignersOnOneNumber(t *testing.T, s *stand) {
 	s.Until(t, "every text is sent or held", func() bool {
 		return len(s.notices(t, document, "sent"))+len(s.notices(t, document, "deferred")) >= signers
 	})
-	if sent := len(s.world.textsWith("Pumped-one")); sent != perHour {
-		t.Errorf("%d texts were sent, want %d", sent, perHour)
+	if sent := len(s.world.textsWith("Pumped-one")); sent != perDay {
+		t.Errorf("%d texts were sent, want %d", sent, perDay)
 	}
+	deferred := map[string]int{}
 	for _, e := range s.notices(t, document, "deferred") {
-		if e.GetNotice().GetReason() != "limit-number-per-hour" || e.GetNotice().GetFault() != "operator" {
-			t.Errorf("held for %v", e.GetNotice())
-		}
+		deferred[e.GetNotice().GetReason()+" "+e.GetNotice().GetFault()]++
+	}
+	want := map[string]int{"limit-texts-per-day ": perHour, "limit-number-per-hour operator": signers - perDay - perHour}
+	if !maps.Equal(deferred, want) {
+		t.Errorf("deferred: %v, want %v", deferred, want)
 	}
 }
 
