@@ -177,7 +177,7 @@ var Producers = []Producer{
 // IngestClaims is the namespace of ingest's claims in the dedupe store. It is short, because it is in every callback's key.
 const IngestClaims = "i"
 
-// ClaimsOf returns the namespace of a service's claims in the dedupe store; empty if the service claims nothing.
+// ClaimsOf returns the namespace of the claims of a producer or a stage in the dedupe store; empty if it claims nothing.
 func ClaimsOf(service string) string {
 	for _, p := range Producers {
 		if p.Name == service {
@@ -193,6 +193,22 @@ func ClaimsOf(service string) string {
 		}
 	}
 	return ""
+}
+
+// NamespacesOf returns the namespaces of all claims of a program: a producer's, or those of its stages.
+func NamespacesOf(program string) (all []string) {
+	names := []string{program}
+	for _, s := range Stages {
+		if s.Program() == program && s.Name != program {
+			names = append(names, s.Name)
+		}
+	}
+	for _, name := range names {
+		if space := ClaimsOf(name); space != "" {
+			all = append(all, space)
+		}
+	}
+	return all
 }
 
 // Stage is a consumer: its place in the flow and its policy. Its durable consumer has its name, and so has the consumer

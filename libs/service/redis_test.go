@@ -123,10 +123,7 @@ func TestARedisUserNeedsAllItsPermissions(t *testing.T) {
 			// Each test has its own server: one test's EVAL would load the script that another test has just flushed.
 			server := realtest.RedisWith(t, nil)
 			admin := redisAt(t, config.Redis{URL: server.URL})
-			var namespaces []string
-			if n := flow.ClaimsOf(u.Name); n != "" {
-				namespaces = append(namespaces, n)
-			}
+			namespaces := flow.NamespacesOf(u.Name)
 			as := func(name string, u flow.RedisUser) error {
 				do(t, admin, "ACL SETUSER "+name+" on >hunter2 "+u.Rules())
 				url := strings.Replace(strings.TrimSuffix(server.URL, "/0"), "//", "//"+name+":hunter2@", 1) + "/1"

@@ -80,6 +80,8 @@ func unscaledStages(m manifests) []string {
 				want = append(want, [3]string{own.Stream, own.Name, lag}, [3]string{flow.Replay, own.Name, lag})
 			}
 		}
+		slices.SortFunc(want, func(a, b [3]string) int { return slices.Compare(a[:], b[:]) })
+		slices.SortFunc(triggers, func(a, b [3]string) int { return slices.Compare(a[:], b[:]) })
 		r.unless(slices.Equal(triggers, want), "%s is scaled by %v, not %v", s.Name, triggers, want)
 	}
 	for _, o := range of[*keda.ScaledObject](m) {

@@ -25,7 +25,7 @@ var endings = map[string]*regexp.Regexp{
 // labels lists the labels that our metrics may have. Each has few values: names in the settings, or constants in the code.
 var labels = []string{
 	"component", "service", "version", "check", "degrades", // the program
-	"source", "provider", "channel", "kind", "type", "stage", "stream", "shortener", "vendor", "to",
+	"source", "provider", "channel", "kind", "type", "stage", "stream", "shortener", "vendor", "to", "via", "alert",
 	"outcome", "reason", "status", "fault",
 	"le", // of histograms
 }

@@ -214,7 +214,7 @@ func TestStolenRedisUserReachesOnlyItsKeys(t *testing.T) {
 		client := redisAs(t, server, u.Name)
 		probes := service.NewRedisProbes(client)
 		probes.Add(limit.NewRedis(client, keyring.Ring{}).Probe)
-		if namespace := flow.ClaimsOf(u.Name); namespace != "" {
+		for _, namespace := range flow.NamespacesOf(u.Name) {
 			probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: namespace}).Probe)
 		}
 		if err := probes.Check(t.Context()); err != nil {
@@ -260,7 +260,7 @@ func TestRedisUsersWithFailover(t *testing.T) {
 				defer func() { _ = client.Close() }()
 				probes := service.NewRedisProbes(client)
 				probes.Add(limit.NewRedis(client, keyring.Ring{}).Probe)
-				if namespace := flow.ClaimsOf(u.Name); namespace != "" {
+				for _, namespace := range flow.NamespacesOf(u.Name) {
 					probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: namespace, Failover: true}).Probe)
 				}
 				return probes.Check(t.Context())

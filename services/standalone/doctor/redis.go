@@ -131,7 +131,10 @@ func (e *examination) claim(ctx context.Context, client redis.UniversalClient) F
 		return fail("rate limits", err)
 	}
 	for _, u := range flow.Users() {
-		if namespace := flow.ClaimsOf(u.Name); namespace != "" && (len(e.services()) == 0 || slices.Contains(e.services(), u.Name)) {
+		if len(e.services()) > 0 && !slices.Contains(e.services(), u.Name) {
+			continue
+		}
+		for _, namespace := range flow.NamespacesOf(u.Name) {
 			if err := dedupe.NewRedis(client, dedupe.Options{Namespace: namespace}).Probe(ctx); err != nil {
 				return fail(u.Name, err)
 			}
