@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -58,7 +59,9 @@ type stand struct {
 	ingest string
 	clock  atomic.Pointer[time.Time]
 	later  map[string]*scheduled // by subject
-	seen   map[string]uint64     // the last sequence that was read, by stream
+
+	followers []*follower
+	inputs    map[string]uint64 // the sequence of each stage's last input
 }
 
 // scheduled is a message that the NATS server would publish later.
@@ -69,7 +72,7 @@ type scheduled struct {
 
 func start(t *testing.T, begin time.Time) *stand {
 	t.Helper()
-	s := &stand{t: t, later: map[string]*scheduled{}, seen: map[string]uint64{}}
+	s := &stand{t: t, later: map[string]*scheduled{}, inputs: map[string]uint64{}}
 	s.clock.Store(&begin)
 	now := func() time.Time { return *s.clock.Load() }
 	s.world = newWorld(t, now)
@@ -89,6 +92,9 @@ func start(t *testing.T, begin time.Time) *stand {
 		s.Start(run)
 	}
 	s.ingest = s.Listen()
+	for _, name := range streams {
+		s.followers = append(s.followers, s.follow(name))
+	}
 	return s
 }
 
@@ -137,100 +143,125 @@ func (s *stand) reply(p person, text string) {
 	}
 }
 
-// settle waits until all stages have done all their work: twice in a row they have nothing, and no stream has grown.
+// settle waits until all stages have done all their work. The server adds a message to a consumer a moment after it confirms the message. So a
+// stage is done if it got the last message on its subjects, and has none pending and none in flight.
 func (s *stand) settle() {
 	s.t.Helper()
 	deadline := time.Now().Add(time.Minute)
-	for before, idle := uint64(0), 0; idle < 2; {
+	for s.busy() || s.read() { // a stage publishes its outputs before it is done
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the stages still work after a minute; the log ends with:\n%s", tail(s.Logged.String()))
 		}
-		var busy int
-		var stored uint64
-		for _, place := range flow.Stages {
-			if place.Optional {
-				continue
-			}
-			consumer, err := s.Env.JS.Consumer(s.t.Context(), place.Stream, place.Name)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			is := consumer.CachedInfo()
-			busy += int(is.NumPending) + is.NumAckPending
-		}
-		for _, name := range append(schedules(), flow.Signing, flow.Notify) {
-			stored += s.last(name)
-		}
-		switch {
-		case busy > 0 || stored != before:
-			before, idle = stored, 0
-			time.Sleep(time.Millisecond)
-		default:
-			idle++
-		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
-// schedules returns the streams that have scheduled messages.
-func schedules() (names []string) {
-	for _, stream := range flow.Streams {
-		if stream.Schedules {
-			names = append(names, stream.Name)
-		}
-	}
-	return names
-}
-
-func (s *stand) last(stream string) uint64 {
+func (s *stand) busy() bool {
 	s.t.Helper()
-	is, err := s.Env.JS.Stream(s.t.Context(), stream)
-	if err != nil {
-		s.t.Fatal(err)
+	for _, place := range stages {
+		consumer, err := s.Env.JS.Consumer(s.t.Context(), place.Stream, place.Name)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		is := consumer.CachedInfo()
+		if is.NumPending > 0 || is.NumAckPending > 0 || is.Delivered.Stream < s.inputs[place.Name] {
+			return true
+		}
 	}
-	return is.CachedInfo().State.LastSeq
+	return false
 }
 
 func tail(text string) string { return text[max(0, len(text)-4000):] }
 
-// read reads the schedules that the services made since the last call.
-func (s *stand) read() {
-	s.t.Helper()
-	for _, name := range schedules() {
-		last := s.last(name)
-		if s.seen[name] >= last {
-			continue
+// stages are those that run, and streams the streams that they read.
+var (
+	stages  = slices.DeleteFunc(slices.Clone(flow.Stages), func(place flow.Stage) bool { return place.Optional })
+	streams = func() []string {
+		var names []string
+		for _, place := range stages {
+			names = append(names, place.Stream)
 		}
-		consumer, err := s.Env.JS.OrderedConsumer(s.t.Context(), name, jetstream.OrderedConsumerConfig{
-			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.seen[name] + 1,
-		})
+		return slices.Compact(slices.Sorted(slices.Values(names)))
+	}()
+)
+
+// follower reads a stream from its beginning.
+type follower struct {
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+	seen     uint64 // the last sequence
+}
+
+func (s *stand) follow(name string) *follower {
+	s.t.Helper()
+	stream, err := s.Env.JS.Stream(s.t.Context(), name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	consumer, err := stream.OrderedConsumer(s.t.Context(), jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &follower{stream: stream, consumer: consumer}
+}
+
+// read reads what the streams got since the last call, and reports whether there was anything.
+func (s *stand) read() (found bool) {
+	s.t.Helper()
+	for _, f := range s.followers {
+		is, err := f.stream.Info(s.t.Context())
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		for s.seen[name] < last {
-			batch, err := consumer.FetchNoWait(1000)
+		for last := is.State.LastSeq; f.seen < last; {
+			found = true
+			batch, err := f.consumer.FetchNoWait(1000)
 			if err != nil {
 				s.t.Fatal(err)
 			}
+			before := f.seen
 			for m := range batch.Messages() {
 				is, err := m.Metadata()
 				if err != nil {
 					s.t.Fatal(err)
 				}
-				s.seen[name] = is.Sequence.Stream
-				s.take(m, is.Timestamp)
+				f.seen = is.Sequence.Stream
+				s.take(m, is)
 			}
 			if batch.Error() != nil {
 				s.t.Fatal(batch.Error())
 			}
-			if s.seen[name] < last && s.last(name) == last && consumer.CachedInfo().NumPending == 0 { // the last messages were replaced
-				s.seen[name] = last
+			if f.seen == before {
+				if _, err := f.stream.GetMsg(s.t.Context(), last); errors.Is(err, jetstream.ErrMsgNotFound) { // it was replaced
+					f.seen = last
+				}
 			}
 		}
 	}
+	return found
 }
 
-// take notes a schedule, or the end of one: a message on the same subject.
-func (s *stand) take(m jetstream.Msg, stored time.Time) {
+// matches reports whether a subject matches a filter.
+func matches(filter, subject string) bool {
+	want, is := strings.Split(filter, "."), strings.Split(subject, ".")
+	for i, token := range want {
+		if token == ">" {
+			return len(is) > i
+		}
+		if i >= len(is) || token != "*" && token != is[i] {
+			return false
+		}
+	}
+	return len(want) == len(is)
+}
+
+// take notes the last input of each stage, and a schedule, or the end of one: a message on the same subject.
+func (s *stand) take(m jetstream.Msg, is *jetstream.MsgMetadata) {
+	for _, place := range stages {
+		if place.Stream == is.Stream && slices.ContainsFunc(place.Consumes, func(filter string) bool { return matches(filter, m.Subject()) }) {
+			s.inputs[place.Name] = is.Sequence.Stream
+		}
+	}
 	when, found := strings.CutPrefix(m.Headers().Get(jetstream.ScheduleHeader), "@at ")
 	if !found {
 		delete(s.later, m.Subject())
@@ -241,25 +272,25 @@ func (s *stand) take(m jetstream.Msg, stored time.Time) {
 		s.t.Fatal(err)
 	}
 	if m.Headers().Get("Signrelay-Times") != "" { // senders give the time by the clock of the server
-		at = at.Add(s.now().Sub(stored)).Round(time.Minute)
+		at = at.Add(s.now().Sub(is.Timestamp)).Round(time.Minute)
 	}
-	fired := nats.NewMsg(m.Headers().Get(jetstream.ScheduleTargetHeader))
-	fired.Data = m.Data()
+	due := nats.NewMsg(m.Headers().Get(jetstream.ScheduleTargetHeader))
+	due.Data = m.Data()
 	for key, values := range m.Headers() {
 		if !strings.HasPrefix(key, "Nats-") {
-			fired.Header[key] = values
+			due.Header[key] = values
 		}
 	}
-	fired.Header.Set("Nats-Scheduler", m.Subject())
-	fired.Header.Set("Nats-Schedule-Next", "purge") // as the server does: it removes the schedule
-	s.later[m.Subject()] = &scheduled{at, fired}
+	due.Header.Set("Nats-Scheduler", m.Subject())
+	due.Header.Set("Nats-Schedule-Next", "purge") // as the server does: it removes the schedule
+	s.later[m.Subject()] = &scheduled{at, due}
 }
 
 // fire publishes what is due by now, as the server does, and reports whether there was anything.
 func (s *stand) fire() bool {
 	s.t.Helper()
 	s.read()
-	any := false
+	fired := false
 	for subject, one := range s.later {
 		if one.at.After(s.now()) {
 			continue
@@ -268,9 +299,9 @@ func (s *stand) fire() bool {
 			s.t.Fatal(err)
 		}
 		delete(s.later, subject)
-		any = true
+		fired = true
 	}
-	return any
+	return fired
 }
 
 // TestAMonth compares the messages of a month with those of a model that knows only the documentation.

@@ -124,7 +124,7 @@ func (w *world) record(document string, person int, channel, text string) {
 	kind := ""
 	for phrase, name := range kinds {
 		if regexp.MustCompile(phrase).MatchString(text) {
-			kind += name
+			kind = name
 		}
 	}
 	if _, known := w.signed[document]; !known || kind == "" {
