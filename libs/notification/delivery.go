@@ -147,15 +147,22 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	}
 	if in.Unknown || in.Replays > 0 || forgotten(n, now) { // a dead letter is kept 15 days longer than the claims
 		outs, found, err := d.earlier(ctx, n, r.Again)
-		if err != nil || found {
+		if err != nil {
+			return nil, err
+		}
+		if found {
 			d.endHold(ctx, in, &r)
-			return outs, err
+			return outs, nil
 		}
 	}
 	if forgotten(n, now) {
 		outs, settled, err := d.settled(ctx, in, now)
-		if err != nil || settled {
-			return outs, err
+		if err != nil {
+			return nil, err
+		}
+		if settled {
+			d.endHold(ctx, in, &r)
+			return outs, nil
 		}
 	}
 	if r.Unknown >= mostUnknown {
@@ -164,9 +171,11 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	if err := d.verify(ctx, in); err != nil {
 		return nil, err
 	}
-	if outs, obsolete, err := d.suppressObsolete(ctx, n, deferrals == 0 && fresh(n, now)); err != nil || obsolete {
+	if outs, obsolete, err := d.suppressObsolete(ctx, n, deferrals == 0 && fresh(n, now)); err != nil {
+		return nil, err
+	} else if obsolete {
 		d.endHold(ctx, in, &r)
-		return outs, err
+		return outs, nil
 	}
 	if outs, optedOut, err := d.suppressOptedOut(ctx, n, now); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -221,4 +222,39 @@ func TestAHeldMessageKeepsItsAttempts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Await(flow.Signing, sentSubject, 1)
+}
+
+// The log cannot be read while a message is held. The message still waits, so it stays listed as held, whichever step reads the log.
+func TestAHeldMessageStaysListedWhileTheLogIsUnavailable(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*notifyv1.Notification){
+		"to find whether the document has ended": func(n *notifyv1.Notification) { n.EventStoredAt = timestamppb.New(time.Now().Add(-time.Hour)) },
+		"to find whether it was sent before":     func(n *notifyv1.Notification) { n.RecordedAt = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newBroken(t, func(string) error { return outcome.NeedsOperator(outcome.Account, "smtp-535", nil) }, nil)
+			n := example()
+			n.Kind, n.DocumentId = notifyv1.Kind_KIND_INVITATION, "doc"
+			n.EventSubject = event.SubjectOf(n.GetSource(), n.GetProvider(), event.KindOf(n.GetKind()).After[0], n.GetDocumentId())
+			n.EventStoredAt = timestamppb.Now()
+			n.RecordedAt = n.GetEventStoredAt()
+			change(n)
+			s.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+			s.Await(flow.Signing, deferredSubject, 1)
+			s.delivered(t, 2) // the record of the hold is written
+			if err := s.Env.JS.DeleteStream(t.Context(), flow.Signing); err != nil {
+				t.Fatal(err)
+			}
+			consumer, err := s.Env.JS.Consumer(t.Context(), flow.Notify, flow.EmailSender)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.delivered(t, consumer.CachedInfo().Delivered.Consumer+2) // one attempt without the log has ended
+			held, err := notification.HeldMessages(t.Context(), s.Env.JS)
+			if err != nil || len(held) != 1 {
+				t.Errorf("held: %v, %v", held, err)
+			}
+		})
+	}
 }

@@ -3,6 +3,7 @@ package notification
 import (
 	"time"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/quiet"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -10,8 +11,12 @@ import (
 // QuietHours is the reason of a message that waits for the end of the quiet hours.
 const QuietHours = "quiet-hours"
 
-// quietUntil returns the first moment from now on at which a message may be sent, and whether that is later than now.
+// quietUntil returns the first moment from now on at which a message may be sent, and whether that is later than now. A reply to a person's own
+// text is sent at once: the person is awake, and the confirmation of a STOP must arrive within 5 minutes.
 func quietUntil(n *notifyv1.Notification, now time.Time) (until time.Time, waits bool) {
+	if event.KindOf(n.GetKind()).Replies {
+		return now, false
+	}
 	until = quietRule(n).Next(now)
 	return until, until.After(now)
 }

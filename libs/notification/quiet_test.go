@@ -241,6 +241,27 @@ func TestWhichMessagesWait(t *testing.T) {
 	}
 }
 
+// A reply to a person's own text is sent at once, also at night. The other text is the control.
+func TestRepliesDoNotWaitForTheMorning(t *testing.T) {
+	t.Parallel()
+	s := newNight(t, "2026-12-01T23:00:00-05:00", config.Limits{}).start()
+	s.publish(text("control", completed))
+	kinds := []notifyv1.Kind{notifyv1.Kind_KIND_STOPPED, notifyv1.Kind_KIND_STARTED, notifyv1.Kind_KIND_HELP}
+	for _, kind := range kinds {
+		n := text(event.KindName(kind), kind)
+		s.publish(n)
+	}
+	s.events(event.NotificationSent, len(kinds))
+	for _, kind := range kinds {
+		if name := event.KindName(kind); s.count(name) != 1 {
+			t.Errorf("%s was sent %d times", name, s.count(name))
+		}
+	}
+	if e := s.events(event.NotificationDeferred, 1)[0]; e.GetNotice().GetNotificationId() != "control" || s.count("control") != 0 {
+		t.Errorf("deferred: %v", e)
+	}
+}
+
 // A message about a document that ended meanwhile is suppressed, and so is a reminder to a person who has signed. The last page of the document is
 // sent.
 func TestADocumentThatEndsCancelsWhatWaits(t *testing.T) {
