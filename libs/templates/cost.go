@@ -15,15 +15,16 @@ type Cost struct {
 	Outside string // its characters that GSM-7 lacks; with one of them, a part holds 67 characters instead of 153
 }
 
-// Costs returns the cost of the text message of each kind, in a locale, from a sender, with a link, about a document with a title of 20
-// characters, "Employment Agreement".
-func (s *Set) Costs(locale, sender, link string) ([]Cost, error) {
+// Costs returns the cost of the text message of each kind, in a locale, with a link, about a document with a title of 20 characters, "Employment
+// Agreement". The sender is the name in the message; from describes the sender of the text, because one that cannot receive replies needs a longer
+// text.
+func (s *Set) Costs(locale, sender, link string, from TextSender) ([]Cost, error) {
 	var costs []Cost
 	for _, kind := range kinds() {
-		text, err := s.SMS(&notifyv1.Notification{
+		text, err := s.SMSFrom(&notifyv1.Notification{
 			Kind: kind, Locale: locale, DocumentTitle: "Employment Agreement", SenderName: sender, ActorName: "Eric Smith",
 			SignaturesMissing: 1, Link: &notifyv1.Link{Short: link},
-		})
+		}, from)
 		if err != nil {
 			return nil, err
 		}

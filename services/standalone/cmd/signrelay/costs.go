@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/templates"
 	"github.com/signrelay/signrelay/services/shortener"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // printCosts prints the number of SMS parts of each message kind: one line for each language and sender name of the sources that send SMS.
@@ -20,6 +21,8 @@ func printCosts(w io.Writer, cfg config.Config) error {
 		return err
 	}
 	link := shortener.Sample(shortenersettings.Section.Of(cfg))
+	vonage := smssettings.VonageSection.Of(cfg)
+	sender := templates.TextSender{NoReplies: vonage.From != "" && !vonage.Replies(), Contact: smssettings.OptOutSection.Of(cfg).Contact}
 	printed := map[[2]string]bool{}
 	for _, s := range cfg.Sources {
 		locale := cmp.Or(s.Locale, "en")
@@ -27,7 +30,7 @@ func printCosts(w io.Writer, cfg config.Config) error {
 			continue
 		}
 		printed[[2]string{locale, s.SenderName}] = true
-		costs, err := texts.Costs(locale, s.SenderName, link)
+		costs, err := texts.Costs(locale, s.SenderName, link, sender)
 		if err != nil {
 			return err
 		}

@@ -60,3 +60,28 @@ func TestConfigCheckPrintsTheCostOfTexts(t *testing.T) {
 		}
 	}
 }
+
+// A text from a name says how to get no more texts, because no reply to it arrives. The printed cost includes that sentence.
+func TestConfigCheckCountsTheSentenceOfATextFromAName(t *testing.T) {
+	t.Parallel()
+	parts := func(from string) string {
+		settings := filepath.Join(t.TempDir(), "signrelay.yaml")
+		text := "shortener: {public_url: 'https://sign.acme.example'}\nsms: {vonage: {from: '" + from + "'}}\n" +
+			"opt_out: {contact: 'https://www.acme.example/messages/opt-out'}\n" +
+			"sources:\n  - {name: a, provider: clickwrap, sender_name: Acme, locale: en, webhook: {secrets: ['12345']}}\n"
+		if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		if status := dispatch(t.Context(), []string{"config", "check", "--config", settings}, nil, os.Stdin, &stdout, &stderr); status != 0 {
+			t.Fatalf("status %d: %s", status, stderr.String())
+		}
+		return stdout.String()
+	}
+	if got := parts("13175550100"); !strings.Contains(got, ": invitation 1, progress 1, completed 1, ") {
+		t.Errorf("from a number: %s", got)
+	}
+	if got := parts("Acme"); !strings.Contains(got, ": invitation 2, progress 2, completed 2, ") {
+		t.Errorf("from a name: %s", got)
+	}
+}
