@@ -398,6 +398,49 @@ func TestEndpointsAndOutsideParties(t *testing.T) {
 	}
 }
 
+// The doctor warns about a sender name and a public shortener only if texts may go to the US or Canada.
+func TestSettingsThatCarriersInNorthAmericaBlock(t *testing.T) {
+	t.Parallel()
+	const own = "go.acme.example"
+	for name, row := range map[string]struct {
+		from, region  string
+		countries     []string
+		kind, domain  string
+		sender, links bool // warnings
+	}{
+		"a name to the US":                         {"Acme", "US", nil, "bitly", own, true, false},
+		"a name to Canada":                         {"Acme", "CA", nil, "bitly", own, true, false},
+		"a name to Australia":                      {"Acme", "AU", nil, "bitly", "bit.ly", false, false},
+		"a name from Australia to all countries":   {"Acme", "AU", []string{"*"}, "bitly", own, true, false},
+		"a name from the US only to Germany":       {"Acme", "US", []string{"DE"}, "bitly", "bit.ly", false, false},
+		"a number to the US":                       {"13175550100", "US", nil, "bitly", own, false, false},
+		"links of bit.ly to the US":                {"13175550100", "US", nil, "bitly", "bit.ly", false, true},
+		"links of bit.ly in upper case":            {"13175550100", "US", nil, "bitly", "Bit.LY", false, true},
+		"links of rebrand.ly to Canada among more": {"13175550100", "AU", []string{"AU", "CA"}, "rebrandly", "rebrand.ly", false, true},
+		"our own links":                            {"13175550100", "US", nil, "builtin", "bit.ly", false, false},
+		"both":                                     {"Acme", "US", nil, "rebrandly", "rebrand.ly", true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			closed := "http://127.0.0.1:1" // the accounts are not the subject
+			cfg := config.Default()
+			cfg.Sources = []config.Source{providers.NewSource("clickwrap", "acme", "webhook.secrets=s3cret")}
+			cfg.Sources[0].Region, cfg.Limits.Countries = row.region, row.countries
+			vonage := smssettings.VonageSection.In(&cfg)
+			vonage.From, vonage.APIKey, vonage.BaseURL = row.from, "12345678", closed
+			links := shortenersettings.Section.In(&cfg)
+			links.Kind, links.Bitly.Domain, links.Rebrandly.Domain = row.kind, row.domain, row.domain
+			links.Bitly.BaseURL, links.Rebrandly.BaseURL = closed, closed
+			found := examine(t, cfg, doctor.Options{})
+			for check, wanted := range map[string]bool{"vonage sender": row.sender, "short links": row.links} {
+				if f, warned := found[check]; warned != wanted || warned && f.Status != doctor.Warn {
+					t.Errorf("%s: %+v, want a warning: %t", check, f, wanted)
+				}
+			}
+		})
+	}
+}
+
 func TestEachMistakeIsAFinding(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
