@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
@@ -47,6 +49,7 @@ func (s *Server) Play(ctx context.Context, provider, name string, pause time.Dur
 	for _, d := range story.Documents {
 		played.Documents = append(played.Documents, documents.Add(source, d))
 	}
+	began := s.Inbox.Received()
 	for i, next := range story.Steps {
 		if i > 0 {
 			if err := party.Wait(ctx, pause); err != nil {
@@ -55,6 +58,11 @@ func (s *Server) Play(ctx context.Context, provider, name string, pause time.Dur
 		}
 		if next.Passes > 0 {
 			if err := s.jump(ctx, next.Passes); err != nil {
+				return played, fmt.Errorf("play %s/%s: %w", provider, name, err)
+			}
+		}
+		if next.Reply.Words != "" {
+			if err := s.reply(ctx, next.Reply, began); err != nil {
 				return played, fmt.Errorf("play %s/%s: %w", provider, name, err)
 			}
 		}
@@ -77,6 +85,39 @@ func (s *Server) Play(ctx context.Context, provider, name string, pause time.Dur
 		}
 	}
 	return played, nil
+}
+
+// replyWithin is the time in which a person's messages must arrive before the person replies. After that, the person replies to the newest text
+// anyway, because a number gets one response of a kind within 10 minutes: a story that is played again gets no second response.
+const replyWithin = 20 * time.Second
+
+// reply waits until a person has received the messages of the story to which the person replies, and sends the reply. began is the number of
+// messages in the inbox before the story.
+func (s *Server) reply(ctx context.Context, r party.Reply, began int) error {
+	waiting, cancel := context.WithTimeout(ctx, replyWithin)
+	defer cancel()
+	received := func(to string, channel notifyv1.Channel) []party.Message {
+		return slices.DeleteFunc(s.Inbox.List(to, event.ChannelName(channel)), func(m party.Message) bool { return m.Number <= began })
+	}
+	for {
+		texts := received(r.By.BySMS, event.SMS)
+		arrived := len(texts) >= r.Texts && len(received(r.By.Email, event.Email)) >= r.Emails
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case len(texts) > 0 && (arrived || waiting.Err() != nil):
+			return s.texts().Reply(ctx, texts[len(texts)-1], r.Words)
+		case waiting.Err() != nil:
+			return fmt.Errorf("%s has no text to which a reply is possible", r.By.Name())
+		}
+		_ = party.Wait(waiting, 20*time.Millisecond) // the loop checks the contexts
+	}
+}
+
+// texts returns the party that delivers texts and replies.
+func (s *Server) texts() simulator {
+	i := slices.IndexFunc(s.parties, func(p simulator) bool { return p.Reply != nil })
+	return s.parties[i]
 }
 
 func storyNamed(provider, name string) (party.Story, bool) {

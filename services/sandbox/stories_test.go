@@ -38,6 +38,7 @@ func TestStoriesAreListedWithTheirMessages(t *testing.T) {
 	}
 	first := []string{
 		"clickwrap/seed", "clickwrap/one-signer", "clickwrap/two-signers", "clickwrap/resend", "clickwrap/declined", "clickwrap/unsigned", "clickwrap/lost-text",
+		"clickwrap/stop",
 		"pleasesign/one-signer", "pleasesign/two-signers", "pleasesign/ordered-signing", "pleasesign/declined", "pleasesign/bounced", "pleasesign/mixed",
 		"esign-v1/one-signer", "esign-v1/two-signers", "esign-v1/long-night", "esign-v1/declined",
 	}

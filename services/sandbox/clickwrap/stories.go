@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
@@ -72,7 +73,7 @@ var stories = []party.Story{
 	},
 	{
 		Provider: name, Name: "unsigned", MovesClock: true,
-		Title: "Nobody signs for 15 days",
+		Title: "No one signs for 15 days",
 		Description: `Eric Smith and Jane Roe get a reminder after 3, 7 and 14 days, and then no more. The sandbox moves the clock of all services, so each day takes a moment; ` +
 			`other documents that wait for a signature get their reminders too.`,
 		Documents: []party.Draft{{Title: "Service Agreement", Signers: []party.Signer{ericSmith, janeRoe}}},
@@ -91,5 +92,22 @@ var stories = []party.Story{
 		Documents:   []party.Draft{{Title: "Volunteer Agreement", Signers: []party.Signer{ritaMoss}}},
 		Steps:       party.Each(party.First.Sent()),
 		Messages:    party.OtherChannel(ritaMoss),
+	},
+	{
+		Provider: name, Name: "stop",
+		Title: "STOP, HELP and START",
+		Description: `Eric Smith and Sam Lee get invitations. Eric Smith replies STOP to his text and gets a confirmation. Sam Lee signs, and Eric Smith gets ` +
+			`the progress message only by e-mail. He replies HELP and START, and gets a response to each. ` +
+			`When the story is played again within 10 minutes, he gets no second response, and the story takes 20 seconds longer.`,
+		Documents: []party.Draft{{Title: "Photo Release", Signers: []party.Signer{ericSmith, samLee}}},
+		Steps: []party.Step{
+			party.Together(party.First.Sent()), party.Replies(ericSmith, "STOP", 1, 1),
+			party.Together(party.First.Signed(1)), party.Replies(ericSmith, "HELP", 1, 2), // the response to HELP follows the progress message
+			party.Replies(ericSmith, "START", 3, 2),
+		},
+		Messages: slices.Concat(
+			party.Invitation(ericSmith, samLee), party.Response(notifyv1.Kind_KIND_STOPPED, ericSmith), party.ByEmail(party.Progress(ericSmith)),
+			party.Response(notifyv1.Kind_KIND_HELP, ericSmith), party.Response(notifyv1.Kind_KIND_STARTED, ericSmith),
+		),
 	},
 }

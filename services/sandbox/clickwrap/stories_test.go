@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,18 @@ import (
 // The callbacks of each story, and the events that the pack reads from them.
 func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	t.Parallel()
+	var replies []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/inbound/") {
+			replies = append(replies, r.FormValue("msisdn")+": "+r.FormValue("text")) // the sandbox sends one after the other
+		}
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		if want := []string{"13175551234: STOP", "13175551234: HELP", "13175551234: START"}; !slices.Equal(replies, want) {
+			t.Errorf("the replies are %q, want %q", replies, want)
+		}
+	})
 	sandboxtest.Stories(t, "clickwrap", []sandboxtest.Story{
 		{
 			Name:      "seed",
@@ -36,6 +49,18 @@ func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 		{Name: "declined", Callbacks: []string{"request_sent", "activity_disagreed"}, Events: []string{"document.sent", "recipient.declined"}},
 		{Name: "unsigned", Callbacks: []string{"request_sent"}, Events: []string{"document.sent"}},
 		{Name: "lost-text", Callbacks: []string{"request_sent"}, Events: []string{"document.sent"}},
+		{
+			Name: "stop", Callbacks: []string{"request_sent", "request_signed"}, Events: []string{"document.sent", "recipient.signed"},
+			Meanwhile: func(w sandboxtest.World, c sandboxtest.Call) {
+				if c.Fields["event_type"] == "request_sent" { // all messages of the story
+					for range 3 {
+						w.SMS(sandboxtest.SMSForm("callback", server.URL+"/receipts/vonage/demo"))
+					}
+					sandboxtest.Mail(w.T, w, sandboxtest.Alternative, "eric.smith@example.com")
+					sandboxtest.Mail(w.T, w, sandboxtest.Alternative, "eric.smith@example.com")
+				}
+			},
+		},
 	})
 }
 

@@ -20,7 +20,8 @@ type Message struct {
 	Reference  string    `json:"reference"` // Vonage's client-ref; an e-mail's Message-ID without its brackets
 	ReceivedAt time.Time `json:"received_at"`
 
-	Number int `json:"-"` // 1, 2, 3, … in order of arrival; never reused
+	Number   int    `json:"-"` // 1, 2, 3, … in order of arrival; never reused
+	Callback string `json:"-"` // the address for the receipts of a text; empty if it requested none
 }
 
 // IsEmail reports whether the channel sends to e-mail addresses. All other channels send to numbers, and the page shows their messages on a
@@ -34,7 +35,7 @@ const inboxBytes = 64 << 20
 const messageBytes = 256
 
 func (m *Message) size() int {
-	return messageBytes + len(m.To) + len(m.From) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.Reference)
+	return messageBytes + len(m.To) + len(m.From) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.Reference) + len(m.Callback)
 }
 
 // Inbox stores the messages of all signers, in order of arrival.
@@ -68,6 +69,13 @@ func (b *Inbox) Receive(m Message) {
 		gone++
 	}
 	b.messages = b.messages[gone:]
+}
+
+// Received returns the number of messages that have ever arrived.
+func (b *Inbox) Received() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.received
 }
 
 // List returns the messages to an address or number and on a channel, in order of arrival; empty means any.

@@ -27,7 +27,9 @@ type Simulator struct {
 	Routes   func(*service.Routes) // registers its HTTP routes
 	Provider *Provider             // the documents of its stories
 	Listener Listener              // its server in addition to HTTP
-	Close    func()                // stops its background work and waits for it
+	// Reply sends a person's reply to a text, and returns when Signrelay has accepted it.
+	Reply func(ctx context.Context, to Message, words string) error
+	Close func() // stops its background work and waits for it
 }
 
 // Listener is a server with an address of its own.

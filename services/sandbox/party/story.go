@@ -1,9 +1,11 @@
 package party
 
 import (
+	"slices"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // Story is a list of documents and of events that happen to them in order, with canonical types. The provider's Wire makes its callbacks from
@@ -40,12 +42,21 @@ type Signer struct {
 // Name returns a signer's full name.
 func (s Signer) Name() string { return s.First + " " + s.Last }
 
-// Step contains the events between two pauses.
+// Step contains the events between two pauses. A reply comes before the events.
 type Step struct {
 	Events []Event
 	Over   time.Duration // the time between the first event and the last one, which is now
 	Twice  bool          // the provider sends the callback again, as after a missing response
 	Passes time.Duration // the time that passes before the events; the sandbox moves the clock of all services
+	Reply  Reply         // no reply if it has no words
+}
+
+// Reply is a person's reply to the newest text on the person's phone.
+type Reply struct {
+	By    Signer
+	Words string
+	// Texts and Emails are the messages that the person has received since the story began before the person replies.
+	Texts, Emails int
 }
 
 // Event is an event of a document. Type is the canonical type of the event that Signrelay must store.
@@ -111,6 +122,11 @@ func Together(events ...Event) Step { return Step{Events: events} }
 // Pass returns a step in which only time passes.
 func Pass(d time.Duration) Step { return Step{Passes: d} }
 
+// Replies returns a step in which a person replies, after that number of texts and e-mails.
+func Replies(by Signer, words string, texts, emails int) Step {
+	return Step{Reply: Reply{By: by, Words: words, Texts: texts, Emails: emails}}
+}
+
 // ExpectedMessage is a message that a person of a story must get.
 type ExpectedMessage struct {
 	Kind    string `json:"kind"`
@@ -139,6 +155,16 @@ func Declining(people ...Signer) []ExpectedMessage {
 // Bounce returns the message to the document's sender that a signer cannot be reached.
 func Bounce() []ExpectedMessage {
 	return []ExpectedMessage{{"undeliverable", event.ChannelName(event.Email), toSender}}
+}
+
+// Response returns the response to a person's reply, which is always a text.
+func Response(kind notifyv1.Kind, to Signer) []ExpectedMessage {
+	return []ExpectedMessage{{event.KindName(kind), event.ChannelName(event.SMS), to.BySMS}}
+}
+
+// ByEmail returns these messages without the texts.
+func ByEmail(messages []ExpectedMessage) []ExpectedMessage {
+	return slices.DeleteFunc(messages, func(m ExpectedMessage) bool { return m.Channel != event.ChannelName(event.Email) })
 }
 
 const toSender = "sender"

@@ -18,6 +18,8 @@ type Story struct {
 	Name      string
 	Callbacks []string
 	Events    []string
+	// Meanwhile sends the messages to which a person replies in the story. It runs before each callback is accepted.
+	Meanwhile func(w World, c Call)
 }
 
 // Stories plays every story of a provider. The callbacks must be authentic, and the provider's own pack must read the right events from them.
@@ -31,6 +33,9 @@ func Stories(t *testing.T, provider string, want []Story) {
 			t.Parallel()
 			in := NewIngest(t)
 			w := Open(t, in.URL)
+			if s.Meanwhile != nil {
+				in.Meets = func(_ http.ResponseWriter, c Call) bool { s.Meanwhile(w, c); return false }
+			}
 			var callbacks []string
 			for _, c := range w.Play(provider, s.Name).Callbacks {
 				callbacks = append(callbacks, c.Event)

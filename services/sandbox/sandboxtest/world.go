@@ -249,7 +249,7 @@ type Ingest struct {
 	*httptest.Server
 	Mu    sync.Mutex
 	Calls []Call
-	// meets, if set, is called before a callback is accepted. It returns true if it wrote the response itself.
+	// Meets, if set, is called before a callback is accepted. It returns true if it wrote the response itself.
 	Meets func(w http.ResponseWriter, c Call) (responded bool)
 }
 

@@ -117,11 +117,11 @@ func (r *receipts) send(t text, f party.Fault) {
 			var again sync.WaitGroup
 			which := r.odd.Pick(oddReceipts)
 			if which == receiptAtOnce {
-				again.Go(func() { r.deliver(t.callback, form) })
+				again.Go(func() { r.deliverReceipt(t.callback, form) })
 			}
-			r.deliver(t.callback, form)
+			r.deliverReceipt(t.callback, form)
 			if which == receiptTwice {
-				r.deliver(t.callback, form)
+				r.deliverReceipt(t.callback, form)
 			}
 			again.Wait()
 			after = 0
@@ -182,28 +182,33 @@ func undelivered(f party.Fault) bool {
 	return f.Target == receiptsTarget && (f.Mode == fail || f.Number() > 0)
 }
 
-// deliver posts a receipt until the response is 2xx, the attempts are used up, or the sandbox stops.
-func (r *receipts) deliver(address string, form url.Values) {
+func (r *receipts) deliverReceipt(address string, form url.Values) {
+	if err := r.deliver(r.ctx, address, form); err != nil && r.ctx.Err() == nil {
+		r.log.Warn("a delivery receipt was not accepted", "error", err)
+	}
+}
+
+// deliver posts a webhook until the response is 2xx, the attempts are used up, or ctx ends.
+func (r *receipts) deliver(ctx context.Context, address string, form url.Values) error {
 	pause := receiptRetry
 	for try := 1; ; try++ {
-		outcome := r.post(address, form)
+		outcome := r.post(ctx, address, form)
 		if outcome == "" {
-			return
+			return nil
 		}
 		if try == receiptAttempts {
-			r.log.Warn("a delivery receipt was not accepted", "tries", try, "outcome", outcome)
-			return
+			return fmt.Errorf("the last of %d attempts: %s", try, outcome)
 		}
-		if party.Wait(r.ctx, pause) != nil {
-			return
+		if err := party.Wait(ctx, pause); err != nil {
+			return err
 		}
 		pause *= 2
 	}
 }
 
-// post sends a receipt once. It returns the reason if the receipt was not accepted, otherwise "".
-func (r *receipts) post(address string, form url.Values) string {
-	request, err := http.NewRequestWithContext(r.ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+// post sends a webhook once. It returns the reason if the webhook was not accepted, otherwise "".
+func (r *receipts) post(ctx context.Context, address string, form url.Values) string {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "not a URL"
 	}

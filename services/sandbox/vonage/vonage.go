@@ -38,7 +38,7 @@ type vonage struct {
 
 func open(env party.Env) (party.Simulator, error) {
 	v := vonage{env, smssettings.VonageSection.Of(env.Config), newReceipts(smssettings.VonageSection.Of(env.Config), env.Log, env.Odd)}
-	return party.Simulator{Routes: v.routes, Close: v.receipts.end}, nil
+	return party.Simulator{Routes: v.routes, Reply: v.receipts.reply, Close: v.receipts.end}, nil
 }
 
 func (v vonage) routes(mux *service.Routes) {
@@ -130,14 +130,19 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 	if form.Get("to") == party.UnreachableNumber && fault.Mode == "" {
 		fault = party.Fault{Target: receiptsTarget, Mode: fail}
 	}
+	callback := form.Get("callback")
+	if report := form.Get("status-report-req"); report == "false" || report == "0" {
+		callback = ""
+	}
+	received := party.Message{
+		Channel: event.ChannelName(event.SMS), To: form.Get("to"), From: form.Get("from"), Text: shown, Reference: form.Get("client-ref"), Callback: callback,
+	}
 	if !undelivered(fault) {
-		v.Inbox.Receive(party.Message{
-			Channel: event.ChannelName(event.SMS), To: form.Get("to"), From: form.Get("from"), Text: shown, Reference: form.Get("client-ref"),
-		})
+		v.Inbox.Receive(received)
 	}
 
 	reply := response{Count: strconv.Itoa(parts)}
-	accepted := text{to: form.Get("to"), from: form.Get("from"), reference: form.Get("client-ref")}
+	accepted := text{callback: callback, to: form.Get("to"), from: form.Get("from"), reference: form.Get("client-ref")}
 	for range parts {
 		id := strings.ToUpper(party.RandomHex(8))
 		accepted.parts = append(accepted.parts, id)
@@ -146,12 +151,9 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 			Balance: "100.00000000", Price: "0.00000000", Network: "00000", ClientRef: form.Get("client-ref"),
 		})
 	}
-	if report := form.Get("status-report-req"); report != "false" && report != "0" {
-		accepted.callback = form.Get("callback")
-	}
 	v.receipts.send(accepted, fault)
-	if text, ok := replies[v.Faults.Take(repliesTarget).Mode]; ok {
-		v.receipts.reply(accepted, text)
+	if words, ok := replies[v.Faults.Take(repliesTarget).Mode]; ok {
+		v.receipts.replyLater(received, words)
 	}
 	party.WriteJSON(w, http.StatusOK, reply)
 }
