@@ -54,7 +54,7 @@ func (m message) events(channel event.Channel, words string) []*signingv1.Signin
 	return all
 }
 
-// The law: what happened to the message on each channel, and what follows after five minutes, or when the receipt is overdue after ten.
+// Each row has the events of the message on each channel, and the decision after five minutes, and after ten, when the receipt is overdue.
 func TestWhichMessageFollows(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -99,7 +99,7 @@ func TestWhichMessageFollows(t *testing.T) {
 		{sms: "", email: "made gave-up", five: "failed email > sms smtp-550", ten: "failed email > sms smtp-550"},
 		{sms: "number-invalid", email: "made gave-up", five: "failed email > sms smtp-550", ten: "failed email > sms smtp-550"},
 
-		// An operator replayed what was given up.
+		// An operator replayed a message that was given up.
 		{sms: "made gave-up sent", email: "", five: pending, ten: "no-receipt sms > email"},
 		{sms: "made gave-up sent delivered", email: "", five: reached, ten: reached},
 

@@ -54,7 +54,7 @@ type notice struct {
 // The events that decide a notice's status. Those of a higher number replace those of a lower one; of events with one number, the later one counts.
 const (
 	byPlan    = iota // requested, suppressed, deferred
-	bySender         // sent, or given up: an operator may replay what was given up
+	bySender         // sent, or given up: an operator may replay a message that was given up
 	byReceipt        // a receipt is final, and may arrive before notification.sent
 )
 

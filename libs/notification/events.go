@@ -95,7 +95,7 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 	return e
 }
 
-// DeferredUntil returns the event that n waits until a time, as a scheduled message with that id. It is nobody's fault.
+// DeferredUntil returns the event that n waits until a time, as a scheduled message with that id. No party is at fault.
 func DeferredUntil(n *notifyv1.Notification, stage string, at time.Time, reason string, until time.Time, id string) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationDeferred, event.DerivedID(id, stage, "deferred"), at)
 	e.Notice.Reason = reason

@@ -25,7 +25,7 @@ const (
 	keptOther                 // the message went to the person's other channel
 )
 
-// keptNewer stands in place of the number of parts if there are other outputs than notification.sent. An earlier version takes it for damage, and
+// keptNewer replaces the number of parts if there are other outputs than notification.sent. An earlier version treats it as damage, and
 // leaves the input to a newer replica.
 const keptNewer = 1 << 20
 

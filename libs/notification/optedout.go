@@ -13,7 +13,7 @@ import (
 
 // suppressOptedOut returns notification.suppressed for a message that its person does not want, and reports whether that is so: a text to a
 // number that opted out, or a message about a document to a person who does not want any about it. The completed document is still sent to
-// that person, because whoever signed must get a copy. A reply to a person's own text is always sent.
+// that person, because each person who signed must get a copy. A reply to a person's own text is always sent.
 //
 // It reads the store for each attempt, so that an opt-out also counts for messages that wait.
 func (d delivery) suppressOptedOut(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, optedOut bool, err error) {

@@ -142,7 +142,7 @@ func TestRotationOfTheMasterKey(t *testing.T) {
 	}
 }
 
-// Nobody who reads the bucket finds out a number.
+// A reader of the bucket finds no number.
 func TestNoNumberAtRest(t *testing.T) {
 	t.Parallel()
 	s, js := open(t, strings.Repeat("m", 32))

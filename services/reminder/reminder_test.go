@@ -234,10 +234,10 @@ func TestAReminderThatIsDueLooksAtTheLogAgain(t *testing.T) {
 		due    int
 		reason string
 	}{
-		"waits":               {nil, 1, ""},
-		"signed":              {[]string{event.RecipientSigned}, 0, event.OverSigned},
-		"ended":               {[]string{event.DocumentVoided}, 0, event.OverDocument},
-		"ended and sent anew": {[]string{event.DocumentExpired, event.DocumentSent}, 0, ""}, // the new sending schedules reminders itself
+		"waits":                {nil, 1, ""},
+		"signed":               {[]string{event.RecipientSigned}, 0, event.OverSigned},
+		"ended":                {[]string{event.DocumentVoided}, 0, event.OverDocument},
+		"ended and sent again": {[]string{event.DocumentExpired, event.DocumentSent}, 0, ""}, // the new sending schedules reminders itself
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

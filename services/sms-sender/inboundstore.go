@@ -182,7 +182,7 @@ func (b inboundTexts) join(ctx context.Context, number string, t gateway.Inbound
 			return gateway.InboundText{}, false, fmt.Errorf("read the parts of a text: %w", err)
 		default:
 			if plain, err := b.keys.Open(e.Value(), []byte(key)); err == nil {
-				_ = json.Unmarshal(plain, &long) // otherwise the text begins anew
+				_ = json.Unmarshal(plain, &long) // otherwise a new text begins
 			}
 		}
 		if long.add(t) {

@@ -49,7 +49,7 @@ type reply struct {
 	source  config.Source
 	meaning smssettings.Meaning
 	word    string
-	late    bool // the vendor does not repeat a text for so long, so somebody else does
+	late    bool // the text is older than the time for which the vendor repeats texts, so another party sends it
 }
 
 // handle returns the result when everything that follows from the text is stored.

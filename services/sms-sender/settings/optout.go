@@ -23,7 +23,7 @@ type OptOut struct {
 	// the texts name the sender.
 	Contact      string `yaml:"contact"`
 	KeepReplies  bool   `yaml:"keep_replies"`  // the text of any other reply is in recipient.replied; default true
-	AlertReplies bool   `yaml:"alert_replies"` // other replies fire an alert, because nobody else reads them; default true
+	AlertReplies bool   `yaml:"alert_replies"` // other replies fire an alert, because no other program reads them; default true
 }
 
 // OptOutWords are the opt-out words by language.
