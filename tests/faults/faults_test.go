@@ -521,6 +521,7 @@ func everyThird(n int, how ...response) func(int) response {
 func forgetWindow(t *testing.T, s *stand) {
 	t.Helper()
 	s.ShortDuplicateWindow(t, flow.Signing)
+	s.world.forgets = true
 }
 
 // sentBefore reports whether a sender recorded a message as sent before this time, by its own clock.

@@ -32,6 +32,7 @@ type world struct {
 	SMTP net.Listener
 
 	behaves   behaviour
+	forgets   bool // the log's duplicate window is short
 	mutex     sync.Mutex
 	calls     map[string]int        // calls so far, by party
 	accepted  map[message]int       // accepted messages

@@ -89,13 +89,14 @@ func (p person) open(at time.Time) bool {
 // expected returns the messages of a month, from the sentences of the documentation alone:
 // everybody is invited when the document is sent, at any time of day. All other messages wait for the morning. After a signature the others
 // get a progress message, unless it was the last one. Who has not signed after 3, 7 and 14 days gets a reminder. When all have signed, all
-// get a message. A message that waits is dropped if it is obsolete in the morning. Who replies STOP gets no text until a START; both have a
-// response.
+// get a message. A message that waits is dropped if it is obsolete in the morning. Who replies STOP gets none of the texts that are made or due
+// from then until a START; both have a response.
 func expected(begin time.Time, all []*document) (list []message) {
 	for _, d := range all {
 		end := min(d.expires, d.completes)
 		for p, who := range d.people {
 			give := func(kind string, hour int, wanted func(hour int) bool) {
+				made := hour
 				for kind != "invitation" && !who.open(begin.Add(time.Duration(hour)*slot)) {
 					hour++
 				}
@@ -103,7 +104,7 @@ func expected(begin time.Time, all []*document) (list []message) {
 					return
 				}
 				at := begin.Add(time.Duration(hour) * slot)
-				if list = append(list, message{d.id, p, "email", kind, at}); d.texts(p, hour) {
+				if list = append(list, message{d.id, p, "email", kind, at}); d.texts(p, made) && d.texts(p, hour) {
 					list = append(list, message{d.id, p, "sms", kind, at})
 				}
 			}

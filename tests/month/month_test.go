@@ -28,6 +28,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -361,6 +362,21 @@ func TestAMonth(t *testing.T) {
 	s.compare(expected(begin, documents))
 }
 
+// timeline logs what the log says about a document.
+func (s *stand) timeline(document string) {
+	s.t.Helper()
+	for m, err := range (event.Log{JS: s.Env.JS, Stream: flow.Signing}).Messages(s.t.Context(), event.DocumentFilter(document), time.Time{}) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Logf("%s %s %s %s %s %v", event.Time(e).Format("02 Jan 15:04"), e.GetType(), e.GetRecipient().GetId(), e.GetNotice().GetKind(), e.GetNotice().GetReason(), e.GetAttributes())
+	}
+}
+
 // compare requires that exactly the messages of the list left.
 func (s *stand) compare(want []message) {
 	s.t.Helper()
@@ -383,6 +399,9 @@ func (s *stand) compare(want []message) {
 		}
 		if wrong++; wrong <= 20 {
 			s.t.Errorf("%d times too few (-: too often): %v", n, m)
+		}
+		if wrong <= 3 {
+			s.timeline(m.document)
 		}
 	}
 	s.t.Logf("%d messages left, the model has %d, %d differ", len(s.sent), len(want), wrong)
