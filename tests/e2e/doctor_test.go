@@ -179,7 +179,7 @@ func TestDoctorProvesThatNothingIsLost(t *testing.T) {
 	done := make(chan ended, 1)
 	go func() {
 		out, err := h.Command(t, "doctor", "--json", "--kill", "--yes-this-is-a-test", "--callbacks=60", "--every=50ms", "--kills=2",
-			"--kill-command=kill -9 $(cat "+victim+"); rm "+victim+"; while [ ! -e "+victim+" ]; do sleep 0.05; done")
+			"--kill-command=pid=$(cat "+victim+"); rm "+victim+"; kill -9 $pid; while [ ! -e "+victim+" ]; do sleep 0.05; done")
 		done <- ended{out, err}
 	}()
 	for _, name := range []string{"ingest", "nats"} {
