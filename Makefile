@@ -62,19 +62,24 @@ check: ## Vet, gofmt, and every test that starts no server and no program
 	@env $(files) go test -vet=off -short -timeout 2m $(own) $(waiting) $(raced) $(others) | grep -v 'no test files'
 	@for m in $(APART); do (cd $$m && env $(apart) go test -vet=off -short -timeout 2m ./...) || exit 1; done
 
-# The three parts run at the same time. Those of tests/ wait for servers and programs most of the time, and the two others compile: each part
-# compiles its dependencies in a way that the others do not use, with the race detector or for other versions. Those two have a lower priority,
-# so that they use the time in which the servers wait. One part after the other took 5.5 minutes on two cores for 308 s of CPU.
+# The tests of tests/ wait for servers and programs most of the time. Meanwhile the dependencies of the other tests are compiled, with a lower
+# priority: each part compiles them in a way that the others do not use, with the race detector or for other versions. The tests of libs/ and
+# services/ run afterwards, because beside the others some waited too long for a processor.
 #
 # go test would also vet each package and, for the facts that vet needs, every dependency of it from its source. make check and make lint vet.
 .PHONY: test
 test: redis-server chromium prometheus kcat python npm ## Run every module's tests, with the race detector where our own code runs
-	@$(MAKE) --no-print-directory -j3 test-own test-programs test-apart
+	@$(MAKE) --no-print-directory -j3 compile-own test-programs test-apart
+	@$(MAKE) --no-print-directory test-own
+
+.PHONY: compile-own
+compile-own:
+	@nice go build -race $(own)
 
 # These tests may use cached results.
 .PHONY: test-own
 test-own:
-	@nice go test -vet=off -race -timeout 15m -p 4 $(TESTFLAGS) $(own)
+	@go test -vet=off -race -timeout 15m -p 4 $(TESTFLAGS) $(own)
 
 # These tests start programs, which Go's test cache does not track.
 .PHONY: test-programs
