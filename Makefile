@@ -38,9 +38,9 @@ run: bin/signrelay ## Build and run everything in one process: start here
 	@./bin/signrelay run
 
 # The packages of tests/ that start programs. Those with the longest waits are first, so that they wait at the same time.
-WAITING := kafka examples observe permissions restore e2e security contract subscribe
+WAITING := kafka examples observe permissions restore e2e security contract month subscribe
 # These also run code of libs/ in their own process, so they use the race detector. The other packages start programs that are built without it.
-RACED   := month permissions security
+RACED   := permissions security
 module  := github.com/signrelay/signrelay
 waiting  = $(addprefix $(module)/tests/,$(filter-out $(RACED),$(WAITING)))
 raced    = $(addprefix $(module)/tests/,$(RACED))
