@@ -51,11 +51,10 @@ func publishDue(ctx context.Context, js jetstream.JetStream, stream string, by t
 		read := 0
 		for m := range batch.Messages() {
 			read++
-			due, found := dueMessage(m, by)
-			if !found {
+			if at, scheduled := ScheduledAt(m.Headers()); !scheduled || at.After(by) {
 				continue
 			}
-			if _, err := js.PublishMsg(ctx, due); err != nil {
+			if _, err := js.PublishMsg(ctx, DueMessage(m)); err != nil {
 				return published, err
 			}
 			published++
@@ -66,13 +65,8 @@ func publishDue(ctx context.Context, js jetstream.JetStream, stream string, by t
 	}
 }
 
-// dueMessage returns the message that the server publishes for a schedule: with the same content, on its target. It removes the schedule.
-func dueMessage(scheduled jetstream.Msg, by time.Time) (*nats.Msg, bool) {
-	when, found := strings.CutPrefix(scheduled.Headers().Get(jetstream.ScheduleHeader), "@at ")
-	at, err := time.Parse(time.RFC3339Nano, when)
-	if !found || err != nil || at.After(by) {
-		return nil, false
-	}
+// DueMessage returns the message that the server publishes for a schedule: with the same content, on its target. It removes the schedule.
+func DueMessage(scheduled jetstream.Msg) *nats.Msg {
 	due := nats.NewMsg(scheduled.Headers().Get(jetstream.ScheduleTargetHeader))
 	due.Data = scheduled.Data()
 	for key, values := range scheduled.Headers() {
@@ -82,7 +76,7 @@ func dueMessage(scheduled jetstream.Msg, by time.Time) (*nats.Msg, bool) {
 	}
 	due.Header.Set("Nats-Scheduler", scheduled.Subject())
 	due.Header.Set("Nats-Schedule-Next", "purge")
-	return due, true
+	return due
 }
 
 // StagesDone waits until no stage has an input, but at most 5 s. Between two stages a message is in no stage's count for a moment, so all

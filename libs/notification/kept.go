@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -87,8 +86,8 @@ func keepNewer(outs []stage.Out) []byte {
 	if first.GetType() == event.NotificationSuppressed {
 		return append(kept, first.GetNotice().GetReason()...)
 	}
-	fires, err := time.Parse(scheduledAt, outs[1].Header.Get(jetstream.ScheduleHeader))
-	if err != nil {
+	fires, scheduled := flow.ScheduledAt(outs[1].Header)
+	if !scheduled {
 		return nil
 	}
 	until, err := time.Parse(time.RFC3339, first.GetAttributes()[AttributeUntil])

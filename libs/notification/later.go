@@ -5,9 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
@@ -78,20 +75,9 @@ func (d delivery) later(ctx context.Context, in stage.Event[*notifyv1.Notificati
 	if in.Unknown {
 		m.Header.Set(headerUnknown, "true")
 	}
-	schedule(m, w.fires, flow.DueLaterSubject(d.channel, n.GetSource(), n.GetProvider(), n.GetDocumentId(), id))
+	flow.Schedule(m, w.fires, flow.DueLaterSubject(d.channel, n.GetSource(), n.GetProvider(), n.GetDocumentId(), id))
 	reported, err := outs(ctx, DeferredUntil(n, d.stage, w.at, w.reason, w.until, id))
 	return append(reported, m), err
-}
-
-// scheduledAt is the layout of a schedule for one moment.
-const scheduledAt = "@at " + time.RFC3339Nano
-
-// schedule makes the server publish a message on a subject at a time.
-func schedule(m *nats.Msg, at time.Time, subject string) {
-	m.Header.Set(jetstream.ScheduleHeader, at.UTC().Format(scheduledAt))
-	m.Header.Set(jetstream.ScheduleTargetHeader, subject)
-	m.Header.Set(jetstream.ScheduleTTLHeader, "never") // by default the server removes a published message after 5 minutes, read or not
-	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 }
 
 // deferred ends an attempt with the outputs of later.

@@ -72,10 +72,8 @@ func (f fallbacks) schedule(ctx context.Context, in stage.Event[*signingv1.Signi
 		return nil, outcome.Permanent(err)
 	}
 	who := event.SignerOf(in.Data)
-	m.Header.Set(jetstream.ScheduleHeader, "@at "+fallback.Due(src, in.Data.GetNotice().GetKind(), event.Time(in.Data)).UTC().Format(time.RFC3339Nano))
-	m.Header.Set(jetstream.ScheduleTargetHeader,
+	flow.Schedule(m, fallback.Due(src, in.Data.GetNotice().GetKind(), event.Time(in.Data)),
 		flow.DueFallbackSubject(who.Source, who.Provider, who.Document, who.Recipient, in.Data.GetNotice().GetNotificationId()))
-	m.Header.Set(jetstream.ScheduleTTLHeader, "never") // by default the server removes a published message after 5 minutes, read or not
 	return []stage.Out{m}, nil
 }
 

@@ -118,17 +118,14 @@ func (o one) message(ctx context.Context, msgID string) (stage.Out, error) {
 	return m, nil
 }
 
-// schedule returns the message that makes the server publish the reminder when it is due. If its time is over, the server publishes it within a
-// second.
+// schedule returns the message that makes the server publish the reminder when it is due.
 func (o one) schedule(ctx context.Context, msgID string) (stage.Out, error) {
 	m, err := o.message(ctx, msgID)
 	if err != nil {
 		return nil, err
 	}
 	s := o.signer
-	m.Header.Set(jetstream.ScheduleHeader, "@at "+o.due.UTC().Format(time.RFC3339Nano))
-	m.Header.Set(jetstream.ScheduleTargetHeader, flow.DueSubject(s.Source, s.Provider, s.Document, s.Recipient))
-	m.Header.Set(jetstream.ScheduleTTLHeader, "never") // by default the server removes a published reminder after 5 minutes, read or not
+	flow.Schedule(m, o.due, flow.DueSubject(s.Source, s.Provider, s.Document, s.Recipient))
 	return m, nil
 }
 

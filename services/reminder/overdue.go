@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 )
 
 const (
@@ -70,7 +70,7 @@ func (c counter) count(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		at, found := scheduledFor(m)
+		at, found := flow.ScheduledAt(m.Header)
 		if !found {
 			continue
 		}
@@ -82,14 +82,4 @@ func (c counter) count(ctx context.Context) error {
 	c.scheduled.Set(float64(scheduled))
 	c.overdue.Set(float64(overdue))
 	return nil
-}
-
-// scheduledFor returns the time of a schedule; false for another message.
-func scheduledFor(m *jetstream.RawStreamMsg) (time.Time, bool) {
-	pattern := m.Header.Get(jetstream.ScheduleHeader)
-	if pattern == "" {
-		return time.Time{}, false
-	}
-	at, err := time.Parse("@at "+time.RFC3339Nano, pattern)
-	return at, err == nil
 }

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -242,52 +243,25 @@ func (s *stand) read() (found bool) {
 	return found
 }
 
-// matches reports whether a subject matches a filter.
-func matches(filter, subject string) bool {
-	want, is := strings.Split(filter, "."), strings.Split(subject, ".")
-	for i, token := range want {
-		if token == ">" {
-			return len(is) > i
-		}
-		if i >= len(is) || token != "*" && token != is[i] {
-			return false
-		}
-	}
-	return len(want) == len(is)
-}
-
 // take notes the last input of each stage, and a schedule, or the end of one: a message on the same subject.
 func (s *stand) take(m jetstream.Msg, is *jetstream.MsgMetadata) {
 	for _, place := range stages {
-		if place.Stream == is.Stream && slices.ContainsFunc(place.Consumes, func(filter string) bool { return matches(filter, m.Subject()) }) {
+		if place.Stream == is.Stream && slices.ContainsFunc(place.Consumes, func(filter string) bool { return server.SubjectMatchesFilter(m.Subject(), filter) }) {
 			s.inputs[place.Name] = is.Sequence.Stream
 		}
 	}
-	when, found := strings.CutPrefix(m.Headers().Get(jetstream.ScheduleHeader), "@at ")
-	if !found {
+	at, scheduledFor := flow.ScheduledAt(m.Headers())
+	if !scheduledFor {
 		delete(s.later, m.Subject())
 		return
-	}
-	at, err := time.Parse(time.RFC3339Nano, when)
-	if err != nil {
-		s.t.Fatal(err)
 	}
 	if m.Headers().Get("Signrelay-Times") != "" { // senders give the time by the clock of the server
 		at = at.Add(s.now().Sub(is.Timestamp)).Round(time.Minute)
 	}
-	due := nats.NewMsg(m.Headers().Get(jetstream.ScheduleTargetHeader))
-	due.Data = m.Data()
-	for key, values := range m.Headers() {
-		if !strings.HasPrefix(key, "Nats-") {
-			due.Header[key] = values
-		}
-	}
-	due.Header.Set("Nats-Scheduler", m.Subject())
-	due.Header.Set("Nats-Schedule-Next", "purge") // as the server does: it removes the schedule
-	s.later[m.Subject()] = &scheduled{at, due}
+	s.later[m.Subject()] = &scheduled{at, flow.DueMessage(m)}
 }
 
-// fire publishes what is due by now, as the server does, and reports whether there was anything.
+// fire publishes the messages that are due by now, as the server does, and reports whether there was one.
 func (s *stand) fire() bool {
 	s.t.Helper()
 	s.read()
