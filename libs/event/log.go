@@ -296,3 +296,47 @@ func (l Log) Complete(ctx context.Context) (bool, error) {
 	state := s.CachedInfo().State
 	return state.Msgs == state.LastSeq, nil
 }
+
+// Stored is an event with its place in the log.
+type Stored struct {
+	*jetstream.RawStreamMsg
+	Event *signingv1.SigningEvent
+}
+
+// Document yields the events of a signer's document with these types, one type after the other. One request finds out which types there are, and
+// each of them is read by its exact subject.
+func (l Log) Document(ctx context.Context, who Signer, types []string) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
+		subjects := make([]string, len(types))
+		for i, typ := range types {
+			subjects[i] = SubjectOf(who.Source, who.Provider, typ, who.Document)
+		}
+		present, err := l.Present(ctx, subjects...)
+		if err != nil {
+			yield(Stored{}, err)
+			return
+		}
+		for _, subject := range subjects {
+			if !present[subject] {
+				continue
+			}
+			for m, err := range l.Messages(ctx, subject, time.Time{}) {
+				if err != nil {
+					yield(Stored{}, err)
+					return
+				}
+				e, err := Decode(m.Data)
+				if err != nil {
+					yield(Stored{}, fmt.Errorf("read the document's past: %w", err))
+					return
+				}
+				if e.GetDocument().GetId() != who.Document { // two ids may have one token
+					continue
+				}
+				if !yield(Stored{m, e}, nil) {
+					return
+				}
+			}
+		}
+	}
+}

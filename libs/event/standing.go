@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -46,9 +45,12 @@ var standingTypes = append(slices.Clone(PastTypes), RecipientOptedOut, Recipient
 // Standing reads what the log says about a person on a document. A document that ended and was sent again waits again, unless it was completed.
 // Events without authentication do not count, because a forged event must not stop a message.
 func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
-	events, err := l.about(ctx, who, standingTypes)
-	if err != nil {
-		return Standing{}, err
+	var events []*signingv1.SigningEvent
+	for stored, err := range l.Document(ctx, who, standingTypes) {
+		if err != nil {
+			return Standing{}, err
+		}
+		events = append(events, stored.Event)
 	}
 	past := PastOf(events)
 	s := Standing{Sent: past.Sent()}
@@ -70,36 +72,6 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 		s.Over = OverOptedOut
 	}
 	return s, nil
-}
-
-// about reads the events of a document with these types.
-func (l Log) about(ctx context.Context, who Signer, types []string) (events []*signingv1.SigningEvent, err error) {
-	subjects := make([]string, len(types))
-	for i, typ := range types {
-		subjects[i] = SubjectOf(who.Source, who.Provider, typ, who.Document)
-	}
-	present, err := l.Present(ctx, subjects...)
-	if err != nil {
-		return nil, err
-	}
-	for _, subject := range subjects {
-		if !present[subject] {
-			continue
-		}
-		for m, err := range l.Messages(ctx, subject, time.Time{}) {
-			if err != nil {
-				return nil, err
-			}
-			e, err := Decode(m.Data)
-			if err != nil {
-				return nil, fmt.Errorf("read the document's past: %w", err)
-			}
-			if e.GetDocument().GetId() == who.Document { // two ids may have one token
-				events = append(events, e)
-			}
-		}
-	}
-	return events, nil
 }
 
 // optedOut reports whether the person's latest wish is to get no messages about the document.

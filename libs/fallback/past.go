@@ -1,12 +1,10 @@
 package fallback
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
@@ -60,39 +58,18 @@ const (
 
 func readPast(ctx context.Context, log event.Log, who event.Signer) (past, error) {
 	p := past{who: who, notices: map[string]*notice{}, fallbacks: map[string]*signingv1.SigningEvent{}}
-	subjects := make([]string, len(typesOfPast))
-	for i, typ := range typesOfPast {
-		subjects[i] = event.SubjectOf(who.Source, who.Provider, typ, who.Document)
-	}
-	present, err := log.Present(ctx, subjects...)
-	if err != nil {
-		return past{}, err
-	}
-	type stored struct {
-		*jetstream.RawStreamMsg
-		event *signingv1.SigningEvent
-	}
-	var all []stored
-	for _, subject := range subjects {
-		if !present[subject] {
-			continue
+	var all []event.Stored
+	for stored, err := range log.Document(ctx, who, typesOfPast) {
+		if err != nil {
+			return past{}, err
 		}
-		for m, err := range log.Messages(ctx, subject, time.Time{}) {
-			if err != nil {
-				return past{}, err
-			}
-			e, err := event.Decode(m.Data)
-			if err != nil {
-				return past{}, fmt.Errorf("read the messages of a document: %w", err)
-			}
-			if event.SignerOf(e) == who { // two ids may have one token
-				all = append(all, stored{m, e})
-			}
+		if event.SignerOf(stored.Event) == who {
+			all = append(all, stored)
 		}
 	}
-	slices.SortFunc(all, func(a, b stored) int { return int(a.Sequence) - int(b.Sequence) })
+	slices.SortFunc(all, func(a, b event.Stored) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	for _, s := range all {
-		p.add(s.event, s.Time)
+		p.add(s.Event, s.Time)
 	}
 	return p, nil
 }
