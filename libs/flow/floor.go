@@ -48,7 +48,7 @@ func (s Stage) KeepFloor(ctx context.Context, js jetstream.JetStream, stream str
 	default:
 		_, err = bucket.Update(ctx, s.floors()+stream, value, revision)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) && !errors.Is(err, jetstream.ErrKeyExists) { // another replica was first
+	if err != nil && !Raced(err) { // another replica was first
 		return fmt.Errorf("keep the floor of %s in %s: %w", s.Name, stream, err)
 	}
 	return nil

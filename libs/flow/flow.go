@@ -4,7 +4,10 @@ package flow
 
 import (
 	"cmp"
+	"errors"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/event"
 )
@@ -103,6 +106,11 @@ var Buckets = []Bucket{
 // UpdateAttempts is the number of times that a replica tries to change an entry of a bucket, while other replicas change it too. In each
 // round one replica succeeds. Few replicas change one person's link, or one text, at the same time.
 const UpdateAttempts = 20
+
+// Raced reports whether another replica has changed an entry at the same time, so that a try to create or to update it failed.
+func Raced(err error) bool {
+	return errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
+}
 
 // RememberSent is the time for which a sent message's id is remembered. It is longer than NOTIFY keeps messages, so the id is still known at
 // any redelivery or replay of the stream.

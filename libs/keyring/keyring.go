@@ -11,6 +11,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash"
@@ -92,6 +93,16 @@ func (k Keys) MACs(data string) [][sha256.Size]byte {
 		sums[i] = key.sum(data)
 	}
 	return sums
+}
+
+// Names returns a short text for data under each key, the newest first: 16 bytes of the HMAC as base64url. It is a name for an entry that must not
+// contain data.
+func (k Keys) Names(data string) []string {
+	names := make([]string, len(k))
+	for i, sum := range k.MACs(data) {
+		names[i] = base64.RawURLEncoding.EncodeToString(sum[:16])
+	}
+	return names
 }
 
 func (k key) sum(data string) [sha256.Size]byte {

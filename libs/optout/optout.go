@@ -4,7 +4,6 @@ package optout
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,10 +59,9 @@ func Person(who event.Signer) Who {
 
 // keysOf returns the keys of an entry, of the newest master key first.
 func (s Store) keysOf(who Who) []string {
-	sums := s.keys.MACs(who.text)
-	all := make([]string, len(sums))
-	for i, sum := range sums {
-		all[i] = who.family + base64.RawURLEncoding.EncodeToString(sum[:16])
+	all := s.keys.Names(who.text)
+	for i := range all {
+		all[i] = who.family + all[i]
 	}
 	return all
 }
@@ -114,7 +112,7 @@ func (s Store) Change(ctx context.Context, to State, who Who, also ...Who) (Resu
 			return Changed, nil
 		case err == nil:
 			return Confirmed, nil
-		case !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) && !errors.Is(err, errNewer):
+		case !flow.Raced(err) && !errors.Is(err, errNewer):
 			return 0, fmt.Errorf("store an opt-out: %w", err)
 		}
 	}

@@ -120,7 +120,7 @@ func (b inboundTexts) mayRespond(ctx context.Context, kind, number, id string, n
 			}
 			_, err = b.bucket.Update(ctx, key, value, e.Revision())
 		}
-		if !raced(err) {
+		if !flow.Raced(err) {
 			return err == nil, err
 		}
 	}
@@ -128,10 +128,6 @@ func (b inboundTexts) mayRespond(ctx context.Context, kind, number, id string, n
 }
 
 var errRaced = fmt.Errorf("change an entry of %s: other replicas changed it at the same time, %d times in a row", flow.Inbound, flow.UpdateAttempts)
-
-func raced(err error) bool {
-	return errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
-}
 
 // longText is a text that arrives in parts.
 type longText struct {
@@ -196,7 +192,7 @@ func (b inboundTexts) join(ctx context.Context, number string, t gateway.Inbound
 			} else {
 				_, err = b.bucket.Update(ctx, key, sealed, e.Revision())
 			}
-			if raced(err) {
+			if flow.Raced(err) {
 				continue
 			}
 			if err != nil {

@@ -2,7 +2,6 @@ package smssender
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,10 +32,9 @@ type lastText struct {
 
 // keysOf returns the keys of an entry, of the newest master key first.
 func keysOf(keys keyring.Keys, family, text string) []string {
-	sums := keys.MACs(family + "/" + text)
-	all := make([]string, len(sums))
-	for i, sum := range sums {
-		all[i] = family + "." + base64.RawURLEncoding.EncodeToString(sum[:16])
+	all := keys.Names(family + "/" + text)
+	for i := range all {
+		all[i] = family + "." + all[i]
 	}
 	return all
 }
