@@ -33,7 +33,7 @@ type handler struct {
 	https           bool // responses have a Strict-Transport-Security header
 	js              jetstream.JetStream
 	optOuts         optout.Store
-	wishes          wishCounters
+	wishes          optout.Counters
 	log             *slog.Logger
 	opened          *prometheus.CounterVec
 	proxied         prometheus.Counter
@@ -58,7 +58,8 @@ func newHandler(env service.Env, links store, optOuts optout.Store, sources func
 	})); err != nil {
 		return nil, err
 	}
-	if err := d.wishes.register(env); err != nil {
+	var err error
+	if d.wishes, err = optout.NewCounters(env.Metrics, optout.ByPage, env.Config.Sources); err != nil {
 		return nil, err
 	}
 	for _, outcome := range []string{"redirected", failed.outcome, busy.outcome} {

@@ -8,12 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/optout"
-	"github.com/signrelay/signrelay/libs/service"
-	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
 // wish is what a person asks for on the link's page, other than to open the document: the form's field "messages". Only a form sends it, because
@@ -55,13 +51,12 @@ func (d *handler) take(v *visit, is wish) {
 		d.show(v, stopLost)
 		return
 	}
+	d.wishes.Count(is == stopMessages, v.entry.Source, v.entry.Provider)
 	if is == stopMessages {
-		d.wishes.out.WithLabelValues(v.entry.Source, v.entry.Provider, byPage).Inc()
 		d.show(v, stopped)
-		return
+	} else {
+		d.show(v, started)
 	}
-	d.wishes.in.WithLabelValues(v.entry.Source, v.entry.Provider, byPage).Inc()
-	d.show(v, started)
 }
 
 // store stores a wish and then its event. If the event cannot be stored, the person tries again, and the wish has been stored twice.
@@ -95,29 +90,3 @@ func (d *handler) store(v *visit, is wish) error {
 
 // storeTimeout is the time that a person waits for the page.
 const storeTimeout = 5 * time.Second
-
-// byPage is the label via of an opt-out on the page of a short link.
-const byPage = "page"
-
-// wishCounters count the wishes. The SMS sender counts those of texts under the same names.
-type wishCounters struct{ out, in *prometheus.CounterVec }
-
-func (c *wishCounters) register(env service.Env) error {
-	labels := []string{"source", "provider", "via"}
-	err := errors.Join(
-		telemetry.Register(env.Metrics, &c.out, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_opt_outs_total", Help: "Wishes to get no more messages: by a text (via=text), or on the page of a short link (via=page).",
-		}, labels)),
-		telemetry.Register(env.Metrics, &c.in, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_opt_ins_total", Help: "Wishes to get messages again, after an opt-out.",
-		}, labels)),
-	)
-	if err != nil {
-		return err
-	}
-	for _, s := range env.Config.Sources { // start at 0: Prometheus misses a counter that first appears as 1
-		c.out.WithLabelValues(s.Name, s.Provider, byPage)
-		c.in.WithLabelValues(s.Name, s.Provider, byPage)
-	}
-	return nil
-}

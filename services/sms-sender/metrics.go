@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
@@ -13,24 +15,19 @@ type metrics struct {
 	awaited  prometheus.Counter
 	receipts *prometheus.CounterVec // status, outcome
 	inbound  *prometheus.CounterVec // outcome
-	optOuts  *prometheus.CounterVec // source, provider, via
-	optIns   *prometheus.CounterVec // source, provider, via
+	wishes   optout.Counters
 	replies  *prometheus.CounterVec // source, provider, alert
 }
 
-// byText is the label via of an opt-out that a person sent as a text.
-const byText = "text"
-
 // initReplies initialises the counters of a source to 0: Prometheus misses a counter that first appears as 1.
 func (m metrics) initReplies(source, provider string) {
-	m.optOuts.WithLabelValues(source, provider, byText)
-	m.optIns.WithLabelValues(source, provider, byText)
 	m.replies.WithLabelValues(source, provider, "true")
 	m.replies.WithLabelValues(source, provider, "false")
 }
 
-func newMetrics(r prometheus.Registerer) (m metrics, err error) {
-	err = errors.Join(
+func newMetrics(r prometheus.Registerer, sources []config.Source) (m metrics, err error) {
+	m.wishes, err = optout.NewCounters(r, optout.ByText, sources)
+	err = errors.Join(err,
 		telemetry.Register(r, &m.parts, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_sms_parts_total", Help: "Parts of text messages that the vendor accepted; each part is billed.",
 		}, []string{"source", "provider"})),
@@ -43,12 +40,6 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 		telemetry.Register(r, &m.inbound, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_inbound_texts_total", Help: "Texts that people sent to the account, and parts of them, by result.",
 		}, []string{"outcome"})),
-		telemetry.Register(r, &m.optOuts, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_opt_outs_total", Help: "Wishes to get no more messages: by a text (via=text), or on the page of a short link (via=page).",
-		}, []string{"source", "provider", "via"})),
-		telemetry.Register(r, &m.optIns, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_opt_ins_total", Help: "Wishes to get messages again, after an opt-out.",
-		}, []string{"source", "provider", "via"})),
 		telemetry.Register(r, &m.replies, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_replies_total", Help: "Other replies to texts; alert is the setting opt_out.alert_replies.",
 		}, []string{"source", "provider", "alert"})),

@@ -197,10 +197,8 @@ func (p replies) publish(ctx context.Context, r reply, e *signingv1.SigningEvent
 
 func (p replies) count(r reply, e *signingv1.SigningEvent) {
 	switch {
-	case e.GetType() == event.RecipientOptedOut:
-		p.metrics.optOuts.WithLabelValues(e.GetSource(), e.GetProvider(), byText).Inc()
-	case e.GetType() == event.RecipientOptedIn:
-		p.metrics.optIns.WithLabelValues(e.GetSource(), e.GetProvider(), byText).Inc()
+	case e.GetType() == event.RecipientOptedOut, e.GetType() == event.RecipientOptedIn:
+		p.metrics.wishes.Count(e.GetType() == event.RecipientOptedOut, e.GetSource(), e.GetProvider())
 	case r.meaning == smssettings.Other:
 		p.metrics.replies.WithLabelValues(e.GetSource(), e.GetProvider(), strconv.FormatBool(p.settings.Now().AlertReplies)).Inc()
 	}

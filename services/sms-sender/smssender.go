@@ -64,7 +64,7 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 	if err != nil {
 		return err
 	}
-	metrics, err := newMetrics(env.Metrics)
+	metrics, err := newMetrics(env.Metrics, env.Config.Sources)
 	if err != nil {
 		return err
 	}
