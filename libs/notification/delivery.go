@@ -86,29 +86,26 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	if d.gates, err = newGates(ctx, env, bucket, channel.Name, s.Vendor, s.Settings); err != nil {
 		return err
 	}
+	due := flow.DueStage(channel.Name) // for messages that waited for their time
+	due.Policy = place.Policy
+	env.Up()
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return d.runner(env, place).Run(ctx) })
+	both.Go(func() error { return d.runner(env, due).Run(ctx) })
+	return both.Wait()
+}
+
+func (d delivery) runner(env service.Env, place flow.Stage) stage.Runner[*notifyv1.Notification] {
 	claims := dedupe.Options{Namespace: flow.ClaimsOf(place.Name), Lease: leaseFor, Remember: flow.RememberSent, Waits: true}
-	runner := stage.Runner[*notifyv1.Notification]{
+	r := stage.Runner[*notifyv1.Notification]{
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp, Keep: d.keep, Rebuild: d.rebuild,
 		Claims: env.Claims(claims), Lease: leaseFor, Log: env.Log, Metrics: env.Metrics,
 	}
-	if s.ReceiptWithin > 0 { // after the message was sent, the claim lapses only when its receipt would have arrived
-		claims.Lease = s.ReceiptWithin + 10*time.Second
-		runner.Left = env.Claims(claims)
+	if d.ReceiptWithin > 0 { // after the message was sent, the claim lapses only when its receipt would have arrived
+		claims.Lease = d.ReceiptWithin + 10*time.Second
+		r.Left = env.Claims(claims)
 	}
-	due := runner // for messages that waited for their time
-	due.Stage = flow.DueStage(channel.Name)
-	due.Stage.Policy = place.Policy
-	claims.Namespace, claims.Lease = flow.ClaimsOf(due.Stage.Name), leaseFor
-	due.Claims = env.Claims(claims)
-	if s.ReceiptWithin > 0 {
-		claims.Lease = s.ReceiptWithin + 10*time.Second
-		due.Left = env.Claims(claims)
-	}
-	env.Up()
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return runner.Run(ctx) })
-	both.Go(func() error { return due.Run(ctx) })
-	return both.Wait()
+	return r
 }
 
 // delivery is the common part of all senders: the work around the one call that sends a message.
