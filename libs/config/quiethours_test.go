@@ -1,13 +1,11 @@
 package config_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/services/sections"
 )
 
 // Each mistake is reported under its key, with the form that is wanted. Good settings are the law that they say.
@@ -35,11 +33,7 @@ func TestQuietHours(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := file(t, fmt.Sprintf("sources:\n  - {name: acme, provider: esign-v1, webhook: {token: t}, quiet_hours: %s}\n", row.yaml))
-			cfg, _, err := config.Load(sections.All, []string{"--config", path}, nil)
-			if err == nil {
-				err = config.Check(cfg, []string{"esign-v1"}, nil)
-			}
+			cfg, err := loadChecked(t, in("webhook: {secrets: [t]}, "+"quiet_hours: "+row.yaml))
 			if row.want != "" {
 				if err == nil || !strings.Contains(err.Error(), row.want) {
 					t.Errorf("%v, want %q", err, row.want)

@@ -12,14 +12,20 @@ import (
 // checked returns the check's error for a settings file and variables.
 func checked(t *testing.T, text string, environ ...string) []string {
 	t.Helper()
+	if _, err := loadChecked(t, text, environ...); err != nil {
+		return strings.Split(err.Error(), "\n")
+	}
+	return nil
+}
+
+// loadChecked loads and checks a settings file.
+func loadChecked(t *testing.T, text string, environ ...string) (config.Config, error) {
+	t.Helper()
 	cfg, _, err := config.Load(sections.All, []string{"--config", file(t, text)}, environ)
 	if err == nil {
 		err = config.Check(cfg, providers, nil)
 	}
-	if err == nil {
-		return nil
-	}
-	return strings.Split(err.Error(), "\n")
+	return cfg, err
 }
 
 // in puts a value into a source of a settings file.

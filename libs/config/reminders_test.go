@@ -1,14 +1,10 @@
 package config_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/services/sections"
 )
 
 // Each form of the reminders gives their times, or an error that names the key and the mistake.
@@ -40,11 +36,7 @@ func TestReminders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := file(t, fmt.Sprintf("sources:\n  - {name: acme, provider: esign-v1, webhook: {token: t}, reminders: %s}\n", row.yaml))
-			cfg, _, err := config.Load(sections.All, []string{"--config", path}, nil)
-			if err == nil {
-				err = config.Check(cfg, []string{"esign-v1"}, nil)
-			}
+			cfg, err := loadChecked(t, in("webhook: {secrets: [t]}, "+"reminders: "+row.yaml))
 			if row.want != "" {
 				if err == nil || !strings.Contains(err.Error(), row.want) {
 					t.Errorf("%v, want %q", err, row.want)
