@@ -44,7 +44,7 @@ func (m *Maker) People(people []Person) {
 	share(people)
 }
 
-// PeopleOn sets one channel as the only destination of all people, also if they do not want it or the settings exclude it. Nobody gets a message
+// PeopleOn sets one channel as the only destination of all people, also if they do not want it or the settings exclude it. No person gets a message
 // on a channel that the provider blocks for the person.
 func (m *Maker) PeopleOn(people []Person, channel event.Channel) {
 	for i := range people {

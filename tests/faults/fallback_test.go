@@ -23,7 +23,7 @@ func (w *world) receiptOf(document string) string {
 	return []string{"delivered", "failed", ""}[sum.Sum32()%3]
 }
 
-// Vonage reports a failure, or reports nothing. Each person whose text is lost gets one e-mail, and nobody gets two. A person whose receipt came too
+// Vonage reports a failure, or reports nothing. Each person whose text is lost gets one e-mail, and no person gets two. A person whose receipt came too
 // late, because the services were down, may get one, too.
 func TestEachPersonGetsOneFallback(t *testing.T) {
 	t.Parallel()

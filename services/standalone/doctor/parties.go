@@ -121,7 +121,7 @@ func northAmerica(c config.Config) []Finding {
 	}
 	var all []Finding
 	if v := smssettings.VonageSection.Of(c); !v.Replies() {
-		all = append(all, Finding{"vonage sender", Warn, fmt.Sprintf("sms.vonage.from is the name %q: carriers in the US and Canada deliver no texts from a name, and nobody can reply STOP", v.From),
+		all = append(all, Finding{"vonage sender", Warn, fmt.Sprintf("sms.vonage.from is the name %q: carriers in the US and Canada deliver no texts from a name, and a person cannot reply STOP", v.From),
 			"use a registered number (10DLC, toll-free or a short code) for these countries, or remove them from limits.countries"})
 	}
 	if s := shortenersettings.Section.Of(c); slices.Contains(publicShorteners, strings.ToLower(s.Domain())) {
