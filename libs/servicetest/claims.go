@@ -8,10 +8,13 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// Ends is a dedupe store that records the end of each claim.
-type Ends struct {
+// Ends records the end of each claim of a bench's dedupe stores.
+type Ends struct{ ended chan end }
+
+// recorded is a dedupe store whose claims' ends are recorded. A service may open several, at the same time.
+type recorded struct {
 	dedupe.Store
-	ended chan end
+	ended chan<- end
 }
 
 type end struct {
@@ -19,35 +22,34 @@ type end struct {
 	how string
 }
 
-// RecordEnds puts an Ends in front of the bench's dedupe store. Call it before Start.
+// RecordEnds records the ends of the claims in each dedupe store that the bench opens from now on. Call it before Start.
 func (b *Bench) RecordEnds() *Ends {
 	e := &Ends{ended: make(chan end, 1024)}
 	open := b.Env.Claims
 	b.Env.Claims = func(o dedupe.Options) dedupe.Store {
-		e.Store = open(o)
-		return e
+		return recorded{Store: open(o), ended: e.ended}
 	}
 	return e
 }
 
 // Confirm implements dedupe.Store.
-func (e *Ends) Confirm(ctx context.Context, done ...dedupe.Done) error {
-	err := e.Store.Confirm(ctx, done...)
+func (r recorded) Confirm(ctx context.Context, done ...dedupe.Done) error {
+	err := r.Store.Confirm(ctx, done...)
 	for _, d := range done {
-		e.ended <- end{d.ID, "confirmed"}
+		r.ended <- end{d.ID, "confirmed"}
 	}
 	return err
 }
 
 // Release implements dedupe.Store.
-func (e *Ends) Release(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
-	err := e.Store.Release(ctx, owner, outcome, ids...)
+func (r recorded) Release(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
+	err := r.Store.Release(ctx, owner, outcome, ids...)
 	how := "undone"
 	if outcome == dedupe.Unknown {
 		how = "unknown"
 	}
 	for _, id := range ids {
-		e.ended <- end{id, how}
+		r.ended <- end{id, how}
 	}
 	return err
 }
