@@ -88,10 +88,12 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	}
 	due := flow.DueStage(channel.Name) // for messages that waited for their time
 	due.Policy = place.Policy
+	runners := []stage.Runner[*notifyv1.Notification]{d.runner(env, place), d.runner(env, due)}
 	env.Up()
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return d.runner(env, place).Run(ctx) })
-	both.Go(func() error { return d.runner(env, due).Run(ctx) })
+	for _, r := range runners {
+		both.Go(func() error { return r.Run(ctx) })
+	}
 	return both.Wait()
 }
 
