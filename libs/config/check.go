@@ -112,6 +112,7 @@ func (c *Checker) sources(sources []Source) {
 		c.reminders(key+".reminders", s.Reminders)
 		c.quietHours(key+".quiet_hours", s.QuietHours)
 		c.fallback(key+".fallback", s.Fallback)
+		c.EachOf(key+".keep", s.Keep, KeepCallbacks, KeepTexts)
 
 		// The provider's check needs readable texts.
 		if c.perSource == nil || len(c.mistakes) > before || !c.readable(key) {

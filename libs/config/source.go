@@ -24,8 +24,21 @@ type Source struct {
 	QuietHours QuietHours `yaml:"quiet_hours"`
 	// Fallback is the use of a person's other channel.
 	Fallback Fallback `yaml:"fallback"`
+	// Keep names the evidence that the log keeps: callbacks, texts. Default both; an empty list keeps nothing.
+	Keep []string `yaml:"keep"`
 
 	provided *provided // the settings of its provider; nil for a source without any
+}
+
+// The evidence that the log can keep.
+const (
+	KeepCallbacks = "callbacks" // the provider's requests, byte for byte, with the event that they reported
+	KeepTexts     = "texts"     // the texts that people got
+)
+
+// Keeps reports whether the log keeps an evidence.
+func (s Source) Keeps(evidence string) bool {
+	return s.Keep == nil || slices.Contains(s.Keep, evidence)
 }
 
 // API is the access to a provider's REST API. The credentials are settings of the provider.
@@ -266,6 +279,9 @@ func (s *Source) fillDefaults() {
 	s.Reminders.fillDefaults()
 	s.QuietHours.fillDefaults()
 	s.Fallback.fillDefaults()
+	if s.Keep == nil {
+		s.Keep = []string{KeepCallbacks, KeepTexts}
+	}
 	l, parts := s.parts()
 	defaults := l.defaults()
 	for _, leaf := range l.leaves {

@@ -44,6 +44,8 @@ func fill(m protoreflect.Message) {
 			fill(m.Mutable(f).Message())
 		case f.Kind() == protoreflect.StringKind:
 			m.Set(f, text)
+		case f.Kind() == protoreflect.BytesKind:
+			m.Set(f, protoreflect.ValueOfBytes([]byte("\x00\xffbytes")))
 		case f.Kind() == protoreflect.BoolKind:
 			m.Set(f, protoreflect.ValueOfBool(true))
 		case f.Kind() == protoreflect.EnumKind:

@@ -13,8 +13,8 @@ import (
 )
 
 // SmallestPayload is the minimum max_payload of the NATS server, in bytes: room for a callback of 1 MiB as an event, with its
-// attribute names and headers.
-const SmallestPayload = 2_000_000
+// attribute names and headers, and the callback itself.
+const SmallestPayload = 4_000_000
 
 // Stream is a JetStream stream. All have limits retention, because a work queue forgets its duplicate window on a restart, and its messages
 // cannot be browsed.

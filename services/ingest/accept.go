@@ -12,10 +12,11 @@ import (
 
 // callback is an authentic callback or one item of a batch: live, or replayed from the quarantine.
 type callback struct {
-	request      pack.Request
-	verification signingv1.Verification
-	changed      repaired
-	replayed     bool // it comes from the quarantine, and may be older than the dedupe store's data
+	request  pack.Request
+	verified pack.Verified
+	changed  repaired
+	kept     *signingv1.Callback // the request as the log keeps it; nil if it keeps none
+	replayed bool                // it comes from the quarantine, and may be older than the dedupe store's data
 }
 
 // accept processes all authentic callbacks, live and replayed. It checks the size, reads them with the pack, and stores them. It recovers

@@ -13,7 +13,7 @@ import (
 // putAdditions stores the fields that the callback adds to events in the log: a second report of a fact may contain fields that the first one
 // lacks (docs/adr/0017). A retry adds nothing. a is the response without the additions.
 func (s *store) putAdditions(
-	ctx context.Context, src source, items []item, a response, judge func(dedupe.Claim) state,
+	ctx context.Context, src source, items []item, kept *signingv1.Callback, a response, judge func(dedupe.Claim) state,
 ) response {
 	if a.status >= http.StatusMultipleChoices {
 		return a // the provider sends the whole callback again
@@ -30,7 +30,7 @@ func (s *store) putAdditions(
 	if len(added) == 0 {
 		return a
 	}
-	b := s.put(ctx, src, reading{events: added}, judge)
+	b := s.put(ctx, src, reading{events: added, callback: kept}, judge)
 	a.done = append(a.done, b.done...)
 	switch {
 	case b.status >= http.StatusMultipleChoices:

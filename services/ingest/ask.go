@@ -201,7 +201,7 @@ func (it *item) within(now time.Time) event.Span {
 // published again: NATS may have been restored from a backup, or an attacker may have written to the dedupe store. A replica that lags behind
 // returns a message late. Then the stream's duplicate window refuses the second one. The window also refuses an event if another user of the
 // stream used its id for a different message. So an event that the stream reports as a duplicate but does not return counts as not stored.
-func (s *store) compare(ctx context.Context, items []item) error {
+func (s *store) compare(ctx context.Context, items []item, kept *signingv1.Callback) error {
 	s.ask(ctx, items, func(it *item) bool { return it.state == stored && !it.found })
 	missing := false
 	for i := range items {
@@ -215,7 +215,7 @@ func (s *store) compare(ctx context.Context, items []item) error {
 		}
 	}
 	if missing {
-		s.publish(ctx, items)
+		s.publish(ctx, items, kept)
 	}
 	for _, it := range items {
 		if it.state == stored && !it.found {

@@ -18,12 +18,11 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
-	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // serve handles a request on one route. It only calls the steps in their order.
 func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination, began time.Time) {
-	request, verification, ended := h.verify(w, req, to)
+	request, verified, ended := h.verify(w, req, to)
 	if ended != nil {
 		ended.write(w)
 		h.observe(req.Context(), to, *ended, began)
@@ -33,7 +32,9 @@ func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination
 	service.Verified(req.Context())
 	ctx, span := h.tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
 	defer span.End() // a panic
-	a := accept(ctx, h.env, h.store, to.source, callback{request: request, verification: verification, changed: unchanged})
+	a := accept(ctx, h.env, h.store, to.source, callback{
+		request: request, verified: verified, changed: unchanged, kept: to.source.keep(request, verified.Key),
+	})
 	a = a.as(to.expected(ctx, h.env, request, pack.Result(a.outcome)))
 	h.store.unsettled.add(a.done)
 	a.write(w)
@@ -87,8 +88,8 @@ func (h *handler) observe(ctx context.Context, to destination, a response, began
 
 // verify reads a callback and verifies it. A verified request holds an in-flight slot, which the caller releases. If the request is refused
 // or is a challenge, verify returns its response in ended.
-func (h *handler) verify(w http.ResponseWriter, req *http.Request, to destination) (request pack.Request, v signingv1.Verification, ended *response) {
-	refuse := func(a response) (pack.Request, signingv1.Verification, *response) { return pack.Request{}, v, &a }
+func (h *handler) verify(w http.ResponseWriter, req *http.Request, to destination) (request pack.Request, v pack.Verified, ended *response) {
+	refuse := func(a response) (pack.Request, pack.Verified, *response) { return pack.Request{}, v, &a }
 	if methods := to.route.Accepts(); !slices.Contains(methods, req.Method) {
 		return refuse(otherMethod(w, methods))
 	}
@@ -117,9 +118,9 @@ func (h *handler) verify(w http.ResponseWriter, req *http.Request, to destinatio
 		<-h.inFlight
 		return refuse(response{outcome: challenged}.as(challenge))
 	}
-	v, err := to.source.webhook.Verify(request)
+	verified, err := to.source.webhook.Verify(request)
 	if err == nil && to.known && challenge == nil && slices.Contains(to.route.Methods, req.Method) {
-		return request, v, nil
+		return request, verified, nil
 	}
 	<-h.inFlight
 	switch {

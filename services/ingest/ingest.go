@@ -80,6 +80,7 @@ type source struct {
 	settings config.Source
 	webhook  pack.Webhook
 	secrets  pack.Secrets
+	signed   []string // the headers with which its provider signs
 }
 
 // maxBody is the maximum size of a body, in bytes.
@@ -150,7 +151,7 @@ func sourcesOf(p pack.Pack, all []config.Source) (map[string]source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("source %s/%s: %w", s.Provider, s.Name, err)
 		}
-		sources[s.Name] = source{settings: s, webhook: webhook, secrets: pack.SecretsOf(s)}
+		sources[s.Name] = source{settings: s, webhook: webhook, secrets: pack.SecretsOf(s), signed: p.SignatureHeaders}
 	}
 	return sources, nil
 }

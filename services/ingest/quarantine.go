@@ -5,9 +5,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -31,6 +35,10 @@ const (
 	HeaderReason       = "Signrelay-Reason"
 	HeaderDetail       = "Signrelay-Detail"
 	HeaderItem         = "Signrelay-Item" // the item's index in its batch; missing on a whole callback
+	HeaderKey          = "Signrelay-Key"  // the setting of the key that verified it; missing in messages of versions before 2026-12
+	HeaderFingerprint  = "Signrelay-Key-Fingerprint"
+	HeaderRedacted     = "Signrelay-Redacted" // "true" if a secret of the source was removed
+	HeaderCallback     = "Signrelay-Callback" // the id of the callback; missing if the settings keep no callbacks
 )
 
 // maxHeaders bounds the stored request headers, in bytes. The server accepts 64 KiB of headers in total.
@@ -55,17 +63,14 @@ func KeptContent(h nats.Header, payload []byte) (body []byte, query string) {
 func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	r := u.request
 	query, _ := src.secrets.RedactAll(r.RawQuery)
-	header, err := json.Marshal(headerToKeep(r.Header, src.secrets))
+	names := append([]string{"User-Agent"}, src.headersToKeep()...)
+	fields, redacted := headerToKeep(r.Header, names, src.secrets)
+	header, err := json.Marshal(fields)
 	if err != nil {
 		return nil, fmt.Errorf("encode headers: %w", err)
 	}
-	if len(header) > maxHeaders {
-		// Packs read only short headers. Larger headers come from proxies.
-		if header, err = json.Marshal(http.Header{"Content-Type": r.Header.Values("Content-Type")}); err != nil {
-			return nil, fmt.Errorf("encode headers: %w", err)
-		}
-	}
-	body, _ := src.secrets.RedactAll(string(r.Body))
+	body, found := src.secrets.RedactBody(r.Body)
+	redacted = redacted || found || r.Method == http.MethodGet && query != r.RawQuery
 
 	sum := sha256.New()
 	for _, part := range []string{src.settings.Provider, src.settings.Name, r.Method, r.Route, query} {
@@ -79,15 +84,24 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 			HeaderMethod:       {r.Method},
 			HeaderRoute:        {r.Route},
 			HeaderHeader:       {string(header)},
-			HeaderVerification: {strconv.Itoa(int(u.verification))},
+			HeaderVerification: {strconv.Itoa(int(u.verified.By))},
+			HeaderKey:          {u.verified.Key.Setting},
 			HeaderReceivedAt:   {r.ReceivedAt.Format(time.RFC3339Nano)},
 			HeaderReason:       {u.why.Reason},
 			HeaderDetail:       {u.why.Detail},
 		},
-		Data: []byte(body),
+		Data: body,
+	}
+	for name, text := range map[string]string{HeaderFingerprint: u.verified.Key.Fingerprint, HeaderCallback: u.callback} {
+		if text != "" {
+			msg.Header.Set(name, text)
+		}
+	}
+	if redacted {
+		msg.Header.Set(HeaderRedacted, "true")
 	}
 	if r.Method == http.MethodGet && query != "" {
-		msg.Data = append(msg.Data, query...)
+		msg.Data = append(slices.Clip(body), query...)
 		msg.Header.Set(HeaderQueryBytes, strconv.Itoa(len(query)))
 	}
 	if r.Item == nil {
@@ -103,22 +117,29 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// keptHeaders lists the request headers that are stored: how to read the body, and which program sent it. Other headers come from proxies and
-// may repeat the query or the caller's address.
-var keptHeaders = []string{"Content-Type", "User-Agent"}
+// headersToKeep lists the request headers that are stored: how to read the body, and its signature. Other headers come from proxies and may
+// repeat the query or the caller's address, and a token must not be stored.
+func (src source) headersToKeep() []string { return append([]string{"Content-Type"}, src.signed...) }
 
-// headerToKeep returns the request headers to keep, without the source's credentials: the quarantine keeps messages for 30 days and
-// must not contain credentials.
-func headerToKeep(all http.Header, secrets pack.Secrets) http.Header {
-	kept := http.Header{}
-	for _, name := range keptHeaders {
+// headerToKeep returns the named request headers, without the source's credentials, and reports whether one of them differs from the received
+// one. If they are larger than maxHeaders, it returns only the type of the body: packs read only short headers, and larger ones come from proxies.
+func headerToKeep(all http.Header, names []string, secrets pack.Secrets) (kept http.Header, redacted bool) {
+	kept, size := make(http.Header, len(names)), 0
+	for _, name := range names {
 		for _, value := range all[name] {
-			value, _ = secrets.RedactAll(value)
+			text, found := secrets.RedactAll(value)
 			if name == "User-Agent" {
-				value = telemetry.Mask(value)
+				text = telemetry.Mask(text)
 			}
-			kept[name] = append(kept[name], value)
+			if !utf8.ValidString(text) {
+				text, found = strings.ToValidUTF8(text, "\uFFFD"), true
+			}
+			kept[name], redacted, size = append(kept[name], text), redacted || found, size+len(name)+len(text)
 		}
 	}
-	return kept
+	if size <= maxHeaders {
+		return kept, redacted
+	}
+	media, _, _ := mime.ParseMediaType(all.Get("Content-Type"))
+	return http.Header{"Content-Type": {media}}, true
 }

@@ -22,14 +22,16 @@ import (
 type reading struct {
 	events     []*signingv1.SigningEvent
 	unreadable []unreadable
+	callback   *signingv1.Callback // the request itself; nil if it is not kept
 }
 
 // unreadable is a callback, or one item of a batch, that its pack could not read.
 type unreadable struct {
-	request      *pack.Request
-	verification signingv1.Verification
-	why          *pack.UnreadableError
-	batch        *batchOf // nil for a whole callback
+	request  *pack.Request
+	verified pack.Verified
+	why      *pack.UnreadableError
+	batch    *batchOf // nil for a whole callback
+	callback string   // the id of the request
 }
 
 // batchOf is the batch of an item.
@@ -59,11 +61,11 @@ func unchanged(pack.Request) bool { return false }
 func read(ctx context.Context, env service.Env, src source, c callback) reading {
 	r := c.request
 	whole := func(err error) reading {
-		v := c.verification
+		v := c.verified
 		if c.changed(r) {
-			v = signingv1.Verification_VERIFICATION_NONE
+			v = pack.Verified{By: signingv1.Verification_VERIFICATION_NONE}
 		}
-		return reading{unreadable: []unreadable{{request: &r, verification: v, why: asUnreadable(err)}}}
+		return reading{unreadable: []unreadable{{request: &r, verified: v, why: asUnreadable(err), callback: c.kept.GetId()}}}
 	}
 	items, err := itemsOf(ctx, env, src, r)
 	switch {
@@ -78,23 +80,26 @@ func read(ctx context.Context, env service.Env, src source, c callback) reading 
 	} else {
 		batch = newBatch(items)
 	}
-	var got reading
+	got := reading{callback: c.kept}
 	var beside url.Values
 	for i := range items {
 		item := &items[i]
 		if item.Beside == nil {
 			item.Beside = beside // from an earlier unreadable item
 		}
-		events, v, err := readItem(ctx, env, src, c, *item)
+		events, verified, err := readItem(ctx, env, src, c, *item)
 		if errors.Is(err, pack.ErrNothing) {
 			continue
 		}
 		if err != nil {
-			got.unreadable = append(got.unreadable, unreadable{request: item, verification: v, why: asUnreadable(err), batch: batch})
+			got.unreadable = append(got.unreadable, unreadable{
+				request: item, verified: verified, why: asUnreadable(err), batch: batch, callback: c.kept.GetId(),
+			})
 			beside = item.Beside
 			continue
 		}
 		beside = nil
+		nameCallback(c.kept, item.Item, events)
 		got.events = append(got.events, events...)
 	}
 	got.events = pack.Distinct(got.events, src.delivery()...)
@@ -130,17 +135,17 @@ func itemsOf(ctx context.Context, env service.Env, src source, r pack.Request) (
 	return batches.Items(r)
 }
 
-// readItem reads a callback or one item, without the source's secrets. It also returns its verification: none if an operator changed it.
+// readItem reads a callback or one item, without the source's secrets. It also returns its verification.
 func readItem(
 	ctx context.Context, env service.Env, src source, c callback, r pack.Request,
-) (events []*signingv1.SigningEvent, v signingv1.Verification, err error) {
-	v = signingv1.Verification_VERIFICATION_NONE
+) (events []*signingv1.SigningEvent, v pack.Verified, err error) {
+	v.By = signingv1.Verification_VERIFICATION_NONE
 	defer func() { err = errors.Join(err, panicked(ctx, env, src, recover())) }()
 	changed := c.changed(r) // the pack compares an item with its batch
 	if !changed {
-		v = c.verification
+		v = c.verified
 	}
-	if events, err = src.webhook.Normalize(r, v); err != nil {
+	if events, err = src.webhook.Normalize(r, v.By); err != nil {
 		return nil, v, err
 	}
 	for _, e := range events {
@@ -168,7 +173,7 @@ func panicked(ctx context.Context, env service.Env, src source, p any) error {
 
 // redact replaces the source's secrets in every text of an event that came from outside. It runs after the pack has made the id, so that
 // different events keep different ids. The texts of the id, the source, the provider and the type come from Signrelay or from the settings. The
-// provider's name of a known type comes from the pack's table of types. A test compares the fields with those of the message.
+// provider's name of a known type comes from the pack's table of types. The callback is added later, without them (keep). A test compares the fields with those of the message.
 func redact(e *signingv1.SigningEvent, secrets pack.Secrets) {
 	one := func(texts ...*string) {
 		for _, text := range texts {
@@ -197,7 +202,7 @@ func redact(e *signingv1.SigningEvent, secrets pack.Secrets) {
 		one(&l.Kind, &l.Url)
 	}
 	if n := e.GetNotice(); n != nil {
-		one(&n.NotificationId, &n.Kind, &n.Channel, &n.Reference, &n.Reason, &n.EventId, &n.Fault)
+		one(&n.NotificationId, &n.Kind, &n.Channel, &n.Reference, &n.Reason, &n.EventId, &n.Fault, &n.Text, &n.Subject, &n.Template, &n.Price)
 	}
 	for name, text := range e.GetAttributes() {
 		if redacted, found := secrets.Redact(text); found {

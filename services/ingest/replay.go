@@ -52,7 +52,7 @@ func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.
 	if err != nil {
 		return Replayed{}, err
 	}
-	kept, v, err := quarantinedRequest(h, payload)
+	kept, verified, err := quarantinedRequest(h, payload)
 	if err != nil {
 		return Replayed{}, err
 	}
@@ -62,7 +62,7 @@ func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.
 	}
 	s := newStore(env, m)
 	a := accept(ctx, env, s, src, callback{
-		request: repair.of(kept), verification: v, changed: repair.changed(src, kept), replayed: true,
+		request: repair.of(kept), verified: verified, changed: repair.changed(src, kept), kept: keptCallback(h, src, kept, verified.Key), replayed: true,
 	})
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
 	defer cancel()
@@ -127,27 +127,43 @@ func (repair Repair) changed(src source, kept pack.Request) repaired {
 	}
 }
 
-func quarantinedRequest(h nats.Header, payload []byte) (pack.Request, signingv1.Verification, error) {
+// keptCallback returns the request as the log keeps it. An item has only the name of its batch, which the log has if one of its items could be
+// read. Messages of earlier versions have neither the signature's header nor the batch's name.
+func keptCallback(h nats.Header, src source, r pack.Request, key pack.Key) *signingv1.Callback {
+	if r.Item != nil {
+		if id := h.Get(HeaderCallback); id != "" && src.settings.Keeps(config.KeepCallbacks) {
+			return &signingv1.Callback{Id: id}
+		}
+		return nil
+	}
+	kept := src.keep(r, key)
+	if _, complete := h[HeaderKey]; kept != nil && (!complete || h.Get(HeaderRedacted) != "") {
+		kept.Redacted = true
+	}
+	return kept
+}
+
+func quarantinedRequest(h nats.Header, payload []byte) (pack.Request, pack.Verified, error) {
 	body, query := KeptContent(h, payload)
 	r := pack.Request{Method: h.Get(HeaderMethod), Route: h.Get(HeaderRoute), RawQuery: query, Body: body}
 	r.Query, _ = pack.ParseForm(r.RawQuery) // the pack reports an invalid query when it reads the callback
 	if err := json.Unmarshal([]byte(h.Get(HeaderHeader)), &r.Header); err != nil {
-		return r, 0, fmt.Errorf("read kept headers: %w", err)
+		return r, pack.Verified{}, fmt.Errorf("read kept headers: %w", err)
 	}
 	var err error
 	if r.ReceivedAt, err = time.Parse(time.RFC3339Nano, h.Get(HeaderReceivedAt)); err != nil {
-		return r, 0, fmt.Errorf("read kept time: %w", err)
+		return r, pack.Verified{}, fmt.Errorf("read kept time: %w", err)
 	}
 	v, err := strconv.ParseInt(h.Get(HeaderVerification), 10, 32)
 	if err != nil {
-		return r, 0, fmt.Errorf("read kept verification: %w", err)
+		return r, pack.Verified{}, fmt.Errorf("read kept verification: %w", err)
 	}
 	if place := h.Get(HeaderItem); place != "" {
 		item, err := strconv.Atoi(place)
 		if err != nil {
-			return r, 0, fmt.Errorf("read kept place: %w", err)
+			return r, pack.Verified{}, fmt.Errorf("read kept place: %w", err)
 		}
 		r.Item = &item
 	}
-	return r, signingv1.Verification(v), nil
+	return r, pack.Verified{By: signingv1.Verification(v), Key: pack.Key{Setting: h.Get(HeaderKey), Fingerprint: h.Get(HeaderFingerprint)}}, nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // destination is the target of a path: a route of a provider, and the calling source.
@@ -104,8 +103,8 @@ func (h *handler) hidden(provider string) (webhook pack.Webhook, hidden bool) {
 // unknownWebhook verifies nothing, for a provider without sources.
 type unknownWebhook struct{ pack.Webhook }
 
-func (unknownWebhook) Verify(pack.Request) (signingv1.Verification, error) {
-	return signingv1.Verification_VERIFICATION_UNSPECIFIED, nil // the request is refused because of the source's name
+func (unknownWebhook) Verify(pack.Request) (pack.Verified, error) {
+	return pack.Verified{}, nil // the request is refused because of the source's name
 }
 
 // unknown is the label for an unknown part of the path. With the path's own text, any caller could create labels.

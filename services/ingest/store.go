@@ -111,20 +111,20 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 	crash.Point("claimed")
 	s.ask(ctx, items, (*item).asks)
 	s.markOlder(ctx, items)
-	s.publish(ctx, items)
+	s.publish(ctx, items, got.callback)
 	s.ask(ctx, items, (*item).asks) // the items that the stream refused because they are not the first on their subjects
-	s.publish(ctx, items)
+	s.publish(ctx, items, got.callback)
 	crash.Point("published")
 	var done []dedupe.Done
 	if remembered {
 		done = s.release(ctx, owner, items)
 	}
-	err = s.compare(ctx, items)
+	err = s.compare(ctx, items, got.callback)
 	a := s.verdict(items)
 	if err != nil && a.status < http.StatusMultipleChoices {
 		a = unavailable("log-away", err)
 	}
-	a = s.putAdditions(ctx, src, items, a, judge)
+	a = s.putAdditions(ctx, src, items, got.callback, a, judge)
 	a.done = append(a.done, done...)
 	return a
 }
@@ -137,6 +137,7 @@ type item struct {
 	msg        *nats.Msg
 	state      state
 	first      bool                    // publish it only as the first message on its subject
+	carries    bool                    // its message has the whole callback
 	span       event.Span              // the time in which it may have been stored; only if unsure and known
 	ours       bool                    // we hold its claim
 	confirmed  bool                    // the dedupe store confirms that it is stored
@@ -217,8 +218,8 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 	return true
 }
 
-// publish publishes all fresh items in their order, a window at a time, and waits for each ack.
-func (s *store) publish(ctx context.Context, items []item) {
+// publish publishes all fresh items in their order, a window at a time, and waits for each ack. The first one carries the callback, if it is kept.
+func (s *store) publish(ctx context.Context, items []item, kept *signingv1.Callback) {
 	for part := range slices.Chunk(items, window) {
 		var news []*item
 		for i := range part {
@@ -233,6 +234,9 @@ func (s *store) publish(ctx context.Context, items []item) {
 				it.state, it.err = refused, err
 			}
 		default:
+			if event.Carries(kept) && !slices.ContainsFunc(items, item.hasCarried) {
+				s.carry(ctx, news, kept)
+			}
 			s.publisher.publish(ctx, news)
 		}
 	}

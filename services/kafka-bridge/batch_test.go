@@ -161,6 +161,8 @@ func fill(m protoreflect.Message) {
 			fill(m.Mutable(f).Message())
 		case f.Kind() == protoreflect.StringKind:
 			m.Set(f, protoreflect.ValueOf("text"))
+		case f.Kind() == protoreflect.BytesKind:
+			m.Set(f, protoreflect.ValueOf([]byte("\x00\xff")))
 		case f.Kind() == protoreflect.BoolKind:
 			m.Set(f, protoreflect.ValueOf(true))
 		case f.Kind() == protoreflect.EnumKind:

@@ -12,7 +12,8 @@ import (
 )
 
 // record is an event of the log as it is written to Kafka: CloudEvents 1.0, Kafka binding, binary mode. Its time is the time of writing. With
-// the log's time, the topic's retention would delete old events as soon as they were written.
+// the log's time, the topic's retention would delete old events as soon as they were written. A record has no callback, because an operator cannot
+// erase a single record of a topic (docs/adr/0038).
 type record struct {
 	key   string
 	value []byte
@@ -24,7 +25,7 @@ type record struct {
 // encoder makes a record of an event.
 type encoder func(h nats.Header, data []byte) (record, error)
 
-// encoding returns the encoder of a format: "protobuf", the log's own bytes, or "json", protojson as the command line prints it.
+// encoding returns the encoder of a format: "protobuf", the log's own bytes without the callback, or "json", protojson as the command line prints it.
 func encoding(format string) encoder {
 	if format == "json" {
 		return jsonRecord
@@ -37,6 +38,7 @@ func jsonRecord(h nats.Header, data []byte) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
+	e.Callback = nil
 	value, err := protojson.Marshal(e)
 	if err != nil {
 		return record{}, fmt.Errorf("encode event %s: %w", e.GetId(), err)
@@ -45,6 +47,7 @@ func jsonRecord(h nats.Header, data []byte) (record, error) {
 }
 
 func protobufRecord(h nats.Header, data []byte) (record, error) {
+	data = event.WithoutCallback(data)
 	made := record{value: data, header: h, contentType: "application/protobuf"}
 	if names, ok := scan(data); ok {
 		made.key = names.key()

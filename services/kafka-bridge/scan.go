@@ -49,9 +49,11 @@ var (
 // shape has the fields of a message, by number.
 type shape struct{ fields []shapeField }
 
-// shapeField is the encoding of a field: a varint, a string, or a message if it has a shape. An empty one is no field, or has another encoding.
+// shapeField is the encoding of a field: a varint, a string, bytes, or a message if it has a shape. An empty one is no field, or has another
+// encoding.
 type shapeField struct {
 	known   bool
+	text    bool // a string, which must be UTF-8
 	wire    protowire.Type
 	message *shape
 }
@@ -66,6 +68,8 @@ func newShape(d protoreflect.MessageDescriptor) *shape {
 		at := &s.fields[f.Number()]
 		switch f.Kind() {
 		case protoreflect.StringKind:
+			*at = shapeField{known: true, text: true, wire: protowire.BytesType}
+		case protoreflect.BytesKind:
 			*at = shapeField{known: true, wire: protowire.BytesType}
 		case protoreflect.MessageKind:
 			*at = shapeField{known: true, wire: protowire.BytesType, message: newShape(f.Message())}
@@ -103,7 +107,7 @@ func (s *shape) scan(data []byte, found func(protowire.Number, []byte) bool) boo
 			return false
 		}
 		data = data[n:]
-		if f.message == nil && !utf8.Valid(text) || f.message != nil && !f.message.scan(text, nil) || found != nil && !found(number, text) {
+		if f.text && !utf8.Valid(text) || f.message != nil && !f.message.scan(text, nil) || found != nil && !found(number, text) {
 			return false
 		}
 	}

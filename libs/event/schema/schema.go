@@ -69,6 +69,8 @@ func (s *schema) value(f protoreflect.FieldDescriptor) (yaml.MapSlice, error) {
 		return yaml.MapSlice{{Key: "type", Value: "string"}, {Key: "pattern", Value: patterns[f.FullName()]}}, nil
 	case f.Kind() == protoreflect.StringKind:
 		return yaml.MapSlice{{Key: "type", Value: "string"}}, nil
+	case f.Kind() == protoreflect.BytesKind:
+		return yaml.MapSlice{{Key: "type", Value: "string"}, {Key: "contentEncoding", Value: "base64"}}, nil
 	case f.Kind() == protoreflect.BoolKind:
 		return yaml.MapSlice{{Key: "type", Value: "boolean"}}, nil
 	case f.Kind() == protoreflect.Uint32Kind:

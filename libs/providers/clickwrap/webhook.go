@@ -26,6 +26,7 @@ const authHeader = "Pactsafe-Webhook-Token"
 type webhook struct {
 	source string
 	tokens [][sha256.Size]byte // hashed, so that a comparison reveals neither content nor length
+	keys   []pack.Key          // their names
 }
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
@@ -38,25 +39,26 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 		if secret == "" {
 			return nil, fmt.Errorf("webhook.secrets[%d] is empty", i)
 		}
-		w.tokens = append(w.tokens, sha256.Sum256([]byte(secret)))
+		w.tokens, w.keys = append(w.tokens, sha256.Sum256([]byte(secret))), append(w.keys, pack.TokenKey("webhook.secrets", i))
 	}
 	return w, nil
 }
 
 // Verify compares the token with every secret, even after a match.
-func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
+func (w *webhook) Verify(r pack.Request) (pack.Verified, error) {
 	sent := r.Header.Values(authHeader)
 	if len(sent) != 1 {
-		return 0, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), authHeader)
+		return pack.Verified{}, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), authHeader)
 	}
-	token, match := sha256.Sum256([]byte(sent[0])), 0
+	token, match, which := sha256.Sum256([]byte(sent[0])), 0, 0
 	for i := range w.tokens {
-		match |= subtle.ConstantTimeCompare(token[:], w.tokens[i][:])
+		equal := subtle.ConstantTimeCompare(token[:], w.tokens[i][:])
+		match, which = match|equal, subtle.ConstantTimeSelect(equal, i, which)
 	}
 	if match == 0 {
-		return 0, fmt.Errorf("%w: %s is not the token", pack.ErrUnauthentic, authHeader)
+		return pack.Verified{}, fmt.Errorf("%w: %s is not the token", pack.ErrUnauthentic, authHeader)
 	}
-	return signingv1.Verification_VERIFICATION_TOKEN, nil
+	return pack.Verified{By: signingv1.Verification_VERIFICATION_TOKEN, Key: w.keys[which]}, nil
 }
 
 // Normalize reads the one event of a callback.

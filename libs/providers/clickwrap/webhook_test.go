@@ -34,7 +34,7 @@ func TestTwoTokensAreRefused(t *testing.T) {
 		t.Errorf("%v, %v", v, err)
 	}
 	r.Header["Pactsafe-Webhook-Token"] = []string{"12345"}
-	if v, err := w.Verify(r); err != nil || v != token {
+	if v, err := w.Verify(r); err != nil || v.By != token {
 		t.Errorf("control: %v, %v", v, err)
 	}
 }

@@ -117,11 +117,11 @@ func TestAByteOrderMarkIsSkipped(t *testing.T) {
 		"before json_signed":      signed,
 	} {
 		v, err := w.Verify(r)
-		if err != nil || v != rsaSig {
+		if err != nil || v.By != rsaSig {
 			t.Errorf("%s: %v, %v", name, v, err)
 			continue
 		}
-		e := events(t, w, r, v)[0]
+		e := events(t, w, r, v.By)[0]
 		if r.Route == "/all" && e.GetId() != want || r.Route == "/signed" && e.GetDocument().GetTitle() != "Lease" {
 			t.Errorf("%s: %v", name, e)
 		}

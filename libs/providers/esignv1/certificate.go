@@ -8,13 +8,21 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
 )
+
+// publicKey is a key of the provider and its name.
+type publicKey struct {
+	rsa  *rsa.PublicKey
+	name pack.Key
+}
 
 // publicKeys returns the RSA keys in PEM certificates or PEM public keys. The operator pins them, so neither issuer nor dates matter. The
 // provider's own certificate is from 2013: X.509 v1, serial 0, an @ in its name. crypto/x509 rightly refuses such a certificate, so only the
 // key is extracted.
-func publicKeys(text string) ([]*rsa.PublicKey, error) {
-	var keys []*rsa.PublicKey
+func publicKeys(text string) ([]publicKey, error) {
+	var keys []publicKey
 	for rest := []byte(text); ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -42,7 +50,11 @@ func publicKeys(text string) ([]*rsa.PublicKey, error) {
 		case pub.Size() < 128:
 			return nil, fmt.Errorf("its key has %d bits, fewer than 1024", pub.N.BitLen())
 		}
-		keys = append(keys, pub)
+		der, err := x509.MarshalPKIXPublicKey(pub) // the same for a certificate and for its bare key
+		if err != nil {
+			return nil, fmt.Errorf("encode its key: %w", err)
+		}
+		keys = append(keys, publicKey{rsa: pub, name: pack.PublicKey("webhook.certificate", len(keys), der)})
 	}
 	if keys == nil {
 		return nil, errors.New("no PEM block CERTIFICATE or PUBLIC KEY in it")

@@ -29,12 +29,13 @@ var Pack = pack.Pack{
 		{Path: routeAll, Methods: []string{http.MethodPost}, ContentTypes: forms},
 		{Path: routeSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
 	},
-	Webhook:    newWebhook,
-	API:        newAPI,
-	PerMinute:  100, // the limit of trial accounts; other limits are not published
-	Sign:       sign,
-	Unverified: unverified,
-	Samples:    pack.Recordings(recordings),
+	Webhook:          newWebhook,
+	API:              newAPI,
+	PerMinute:        100, // the limit of trial accounts; other limits are not published
+	Sign:             sign,
+	Unverified:       unverified,
+	SignatureHeaders: []string{signedHeader},
+	Samples:          pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http

@@ -60,18 +60,20 @@ func SignSample(key *rsa.PrivateKey, r pack.Request, digest crypto.Hash) (pack.R
 	return r, nil
 }
 
-func (w *webhook) checkSignature(data, signature string) error {
+// checkSignature returns the key that made the signature.
+func (w *webhook) checkSignature(data, signature string) (*publicKey, error) {
 	// Some encoders break base64 into lines, and an unescaped plus in a form arrives as a space.
 	signature = strings.ReplaceAll(strings.TrimSpace(signature), " ", "+")
 	raw, err := base64.StdEncoding.DecodeString(signature)
 	if err != nil {
-		return errors.New("the signature is not base64")
+		return nil, errors.New("the signature is not base64")
 	}
 	hashed := sum(w.digest, []byte(data))
-	if !slices.ContainsFunc(w.keys, func(key *rsa.PublicKey) bool { return rsa.VerifyPKCS1v15(key, w.digest, hashed, raw) == nil }) {
-		return errors.New("the signature is not the data's")
+	which := slices.IndexFunc(w.keys, func(key publicKey) bool { return rsa.VerifyPKCS1v15(key.rsa, w.digest, hashed, raw) == nil })
+	if which < 0 {
+		return nil, errors.New("the signature is not the data's")
 	}
-	return nil
+	return &w.keys[which], nil
 }
 
 func sum(digest crypto.Hash, data []byte) []byte {

@@ -2,7 +2,6 @@ package esignv1
 
 import (
 	"crypto"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -21,9 +20,10 @@ const signedHeader = "X-Signed"
 
 type webhook struct {
 	source     string
-	keys       []*rsa.PublicKey // one signs; several during a rotation of the certificate; empty if none is set
+	keys       []publicKey // one signs; several during a rotation of the certificate; empty if none is set
 	digest     crypto.Hash
 	tokens     [][sha256.Size]byte // hashed; likewise
+	names      []pack.Key          // of the tokens
 	unverified bool
 }
 
@@ -45,8 +45,8 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 		}
 		w.keys = keys
 	}
-	for _, token := range own.tokens() {
-		w.tokens = append(w.tokens, sha256.Sum256([]byte(token)))
+	for i, token := range own.tokens() {
+		w.tokens, w.names = append(w.tokens, sha256.Sum256([]byte(token))), append(w.names, pack.TokenKey("webhook.token", i))
 	}
 	if own.Token != "" && w.tokens == nil {
 		return nil, errors.New("webhook.token: there is none on its lines")
@@ -59,88 +59,101 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 
 // Verify requires the token on both routes if one is set, and a signature on the route "all" if a certificate is set. On the route "signed" the
 // provider signs only some callbacks: a signature that is present must be valid.
-func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
-	verified := signingv1.Verification_VERIFICATION_UNSPECIFIED
+func (w *webhook) Verify(r pack.Request) (pack.Verified, error) {
+	var verified pack.Verified
 	if w.tokens != nil {
-		if err := w.checkToken(r.Query["token"]); err != nil {
-			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
-		}
-		verified = signingv1.Verification_VERIFICATION_TOKEN
-	}
-	if w.keys != nil {
-		signed, err := w.checkBody(r)
+		token, err := w.checkToken(r.Query["token"])
 		if err != nil {
-			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
+			return pack.Verified{}, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
 		}
-		if signed {
-			verified = signingv1.Verification_VERIFICATION_RSA
-		}
+		verified = pack.Verified{By: signingv1.Verification_VERIFICATION_TOKEN, Key: token}
 	}
-	switch {
-	case verified != signingv1.Verification_VERIFICATION_UNSPECIFIED:
+	switch signed, err := w.VerifySignature(r); {
+	case err == nil:
+		return signed, nil
+	case !errors.Is(err, pack.ErrUnsigned):
+		return pack.Verified{}, err
+	case verified != pack.Verified{}:
 		return verified, nil
 	case w.unverified:
-		return signingv1.Verification_VERIFICATION_NONE, nil
+		return pack.Verified{By: signingv1.Verification_VERIFICATION_NONE}, nil
 	default:
-		return 0, fmt.Errorf("%w: neither a signature nor a token", pack.ErrUnauthentic)
+		return pack.Verified{}, fmt.Errorf("%w: neither a signature nor a token", pack.ErrUnauthentic)
 	}
 }
 
-func (w *webhook) checkToken(sent []string) error {
+// VerifySignature implements pack.Signed.
+func (w *webhook) VerifySignature(r pack.Request) (pack.Verified, error) {
+	if w.keys == nil {
+		return pack.Verified{}, pack.ErrUnsigned
+	}
+	key, err := w.checkBody(r)
+	switch {
+	case err != nil:
+		return pack.Verified{}, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
+	case key == nil:
+		return pack.Verified{}, pack.ErrUnsigned
+	}
+	return pack.Verified{By: signingv1.Verification_VERIFICATION_RSA, Key: key.name}, nil
+}
+
+func (w *webhook) checkToken(sent []string) (pack.Key, error) {
 	if len(sent) != 1 {
-		return fmt.Errorf("%d tokens in the query, want one", len(sent))
+		return pack.Key{}, fmt.Errorf("%d tokens in the query, want one", len(sent))
 	}
 	hashed := sha256.Sum256([]byte(sent[0]))
-	ours := 0
-	for _, token := range w.tokens {
-		ours |= subtle.ConstantTimeCompare(hashed[:], token[:])
+	match, which := 0, 0
+	for i, token := range w.tokens {
+		equal := subtle.ConstantTimeCompare(hashed[:], token[:])
+		match, which = match|equal, subtle.ConstantTimeSelect(equal, i, which)
 	}
-	if ours == 0 {
-		return errors.New("the token in the query is not ours")
+	if match == 0 {
+		return pack.Key{}, errors.New("the token in the query is not ours")
 	}
-	return nil
+	return w.names[which], nil
 }
 
-// checkBody checks the signature over the field that it covers; it returns false if the callback has no signature and needs none.
-func (w *webhook) checkBody(r pack.Request) (signed bool, err error) {
+// checkBody checks the signature over the field that it covers, and returns the key that matched; nil if the callback has no signature and needs
+// none.
+func (w *webhook) checkBody(r pack.Request) (*publicKey, error) {
 	form, err := readForm(r)
 	switch {
 	case r.Route == routeAll && err != nil:
-		return false, err
+		return nil, err
 	case r.Route == routeAll:
-		return true, w.checkAll(form)
+		return w.checkAll(form)
 	default:
 		// A body that is not a form has no fields and so no signature; with a valid token it is quarantined.
 		return w.checkSigned(form, r.Header.Values(signedHeader))
 	}
 }
 
-func (w *webhook) checkAll(form url.Values) error {
+func (w *webhook) checkAll(form url.Values) (*publicKey, error) {
 	data, there, err := one(form, "data")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	signature, signed, err := one(form, "signed")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !there || !signed {
-		return errors.New("the form has no data or no signature")
+		return nil, errors.New("the form has no data or no signature")
 	}
 	return w.checkSignature(data, signature)
 }
 
-func (w *webhook) checkSigned(form url.Values, signatures []string) (signed bool, err error) {
+func (w *webhook) checkSigned(form url.Values, signatures []string) (*publicKey, error) {
 	data, there, err := one(form, "json_signed")
 	switch {
 	case err != nil:
-		return false, err
+		return nil, err
 	case !there || len(signatures) == 0:
-		return false, nil
+		return nil, nil
 	case len(signatures) > 1:
-		return false, fmt.Errorf("%d %s headers", len(signatures), signedHeader)
+		return nil, fmt.Errorf("%d %s headers", len(signatures), signedHeader)
 	}
-	return true, w.checkSignature(data, signatures[0])
+	return w.checkSignature(data, signatures[0])
 }
 
 // Normalize reads all items of a batch in their order, or one item, or the one document that was signed. For a whole batch it fails at the

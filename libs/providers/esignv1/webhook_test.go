@@ -109,7 +109,7 @@ func TestCredentialsOnEachRoute(t *testing.T) {
 			r.Header["X-Signed"] = tt.signed
 		}
 		got, err := newWebhook(t, tt.settings).Verify(r)
-		if got != tt.want || (err == nil) != (tt.want != refused) || err != nil && !errors.Is(err, pack.ErrUnauthentic) {
+		if got.By != tt.want || (err == nil) != (tt.want != refused) || err != nil && !errors.Is(err, pack.ErrUnauthentic) {
 			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
 	}
@@ -185,7 +185,7 @@ func TestKeysOfEveryForm(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if v, err := w.Verify(r); err != nil || v != rsaSig {
+		if v, err := w.Verify(r); err != nil || v.By != rsaSig {
 			t.Errorf("%s: %v, %v", name, v, err)
 		}
 	}

@@ -67,6 +67,9 @@ var receipt = map[protoreflect.Name]bool{
 	"id": true, "source": true, "provider": true, "type": true, "provider_type": true, "provider_event_id": true, "received_at": true, "verification": true,
 }
 
+// callbackField is the field with the request that reported the fact, which describes the receipt, too.
+const callbackField protoreflect.Name = "callback"
+
 // contents returns the texts that describe the fact, by path: "document.title", "attributes.tag".
 func contents(e *signingv1.SigningEvent, delivery []string) map[string]string {
 	found := map[string]string{}
@@ -84,6 +87,7 @@ func collect(m protoreflect.Message, prefix string, found map[string]string) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		place := prefix + string(f.Name())
 		switch {
+		case f.Name() == callbackField: // up to 1 MiB, which would be copied
 		case f.IsMap():
 			v.Map().Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
 				found[place+"."+key.String()] = v.String()

@@ -35,6 +35,9 @@ type Pack struct {
 	// Unverified returns the setting with which a source accepts callbacks that cannot be verified, and an empty text if the source does not
 	// accept them; nil for a provider without such a setting.
 	Unverified func(config.Source) string
+	// SignatureHeaders names the headers with which the provider signs a callback, in canonical form. They are kept with the callback, so that its
+	// signature can be checked again. A header with a shared token is not one of them.
+	SignatureHeaders []string
 	// Delivery names the fields that describe a callback's delivery and not the fact: a retry may change them.
 	Delivery []string
 	// Samples are recorded callbacks, <name>.http: a request line, headers, an empty line, the body.
@@ -72,15 +75,42 @@ type Request struct {
 
 // Webhook is the part of a pack without network and clock, so a recorded request is a complete test.
 type Webhook interface {
-	// Verify returns the kind of authentication of the request, computed over its raw bytes and in constant time. Anything else is
+	// Verify returns how the request was authenticated, computed over its raw bytes and in constant time. Anything else is
 	// ErrUnauthentic; a missing secret never verifies.
-	Verify(Request) (signingv1.Verification, error)
+	Verify(Request) (Verified, error)
 
 	// Normalize turns an authentic request into canonical events, in the order in which they happened, with their ids. An unknown type
 	// becomes other.recorded. For an unreadable request it returns an *UnreadableError, and the request is quarantined. For a request that
 	// reports nothing it returns ErrNothing. Without an error it returns at least one event: otherwise a fact would be lost.
 	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
 }
+
+// Verified says how a request was authenticated.
+type Verified struct {
+	By  signingv1.Verification
+	Key Key // the one of the source's keys that matched; the zero value if the source accepts callbacks without one
+}
+
+// Key names a key or a token of a source without revealing it.
+type Key struct {
+	Setting string // its place in the source's settings: "webhook.secrets[0]"
+	// Fingerprint identifies the key also after the settings have changed: "sha256:" and 16 hexadecimal digits. It is empty for a shared
+	// token, which a hash would help to guess.
+	Fingerprint string
+}
+
+// Signed is a Webhook whose callbacks may have a signature over their bytes.
+type Signed interface {
+	Webhook
+
+	// VerifySignature checks only the signature, with the keys of today: a kept callback has its signature, and never its shared token. It
+	// returns ErrUnsigned for a callback without a signature, and if the settings have no key to check one. A wrong signature is
+	// ErrUnauthentic.
+	VerifySignature(Request) (Verified, error)
+}
+
+// ErrUnsigned means that nothing can be checked: the callback has no signature, or the settings have no key for it.
+var ErrUnsigned = errors.New("no signature, or no key to check it")
 
 // Batches is a Webhook whose callbacks may hold several items. Each is read and stored, or quarantined, on its own: an
 // unreadable item must not hold back the others.

@@ -128,6 +128,22 @@ func (s Secrets) RedactAll(text string) (redacted string, found bool) {
 	return redacted, redacted != text
 }
 
+// RedactBody works like RedactAll. It returns a body without secrets itself, without a copy.
+func (s Secrets) RedactBody(body []byte) (redacted []byte, found bool) {
+	possible := bytes.Contains(body, []byte(`\u`)) || bytes.IndexByte(body, '%') >= 0 // in another spelling
+	for i := 0; i < len(s.spellings) && !possible; i++ {
+		possible = bytes.Contains(body, []byte(s.spellings[i]))
+	}
+	if !possible {
+		return body, false
+	}
+	text, found := s.RedactAll(string(body))
+	if !found {
+		return body, false
+	}
+	return []byte(text), true
+}
+
 var (
 	jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 	formValue  = regexp.MustCompile(`(?:^|[&?])[^=&?\s"]*=[^&\s"]+`)

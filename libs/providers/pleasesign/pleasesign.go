@@ -21,11 +21,12 @@ var Pack = pack.Pack{
 		Methods:      []string{http.MethodPost},
 		ContentTypes: []string{"application/json"},
 	}},
-	Webhook:   newWebhook,
-	API:       newAPI,
-	PerMinute: 300, // Signrelay's choice: PleaseSign publishes no limit
-	Sign:      sign,
-	Samples:   pack.Recordings(recordings),
+	Webhook:          newWebhook,
+	API:              newAPI,
+	PerMinute:        300, // Signrelay's choice: PleaseSign publishes no limit
+	Sign:             sign,
+	SignatureHeaders: []string{signatureHeader},
+	Samples:          pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http

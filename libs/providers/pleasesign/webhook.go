@@ -29,6 +29,7 @@ const linkLife = 72 * time.Hour
 type webhook struct {
 	source  string
 	keys    []string
+	names   []pack.Key   // of the keys
 	secrets pack.Secrets // the keys, to find them in bodies
 }
 
@@ -40,7 +41,11 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 	if i := slices.Index(keys, ""); i >= 0 {
 		return nil, fmt.Errorf("webhook.secrets[%d] is empty", i)
 	}
-	return &webhook{source: s.Name, keys: keys, secrets: pack.NewSecrets(keys...)}, nil
+	w := &webhook{source: s.Name, keys: keys, secrets: pack.NewSecrets(keys...)}
+	for i, key := range keys {
+		w.names = append(w.names, pack.HMACKey("webhook.secrets", i, key))
+	}
+	return w, nil
 }
 
 // Sign signs a body with a key, as PleaseSign does.
@@ -53,19 +58,22 @@ func sum(key string, body []byte) []byte {
 }
 
 // Verify compares the signature with that of the body under every key.
-func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
+func (w *webhook) Verify(r pack.Request) (pack.Verified, error) {
 	sent := r.Header.Values(signatureHeader)
 	if len(sent) != 1 {
-		return 0, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), signatureHeader)
+		return pack.Verified{}, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), signatureHeader)
 	}
 	signature := []byte(sent[0])
-	for _, key := range w.keys {
+	for i, key := range w.keys {
 		if hmac.Equal(signature, hex.AppendEncode(nil, sum(key, r.Body))) {
-			return signingv1.Verification_VERIFICATION_HMAC, nil
+			return pack.Verified{By: signingv1.Verification_VERIFICATION_HMAC, Key: w.names[i]}, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %s is not the body's signature", pack.ErrUnauthentic, signatureHeader)
+	return pack.Verified{}, fmt.Errorf("%w: %s is not the body's signature", pack.ErrUnauthentic, signatureHeader)
 }
+
+// VerifySignature implements pack.Signed: each callback has a signature.
+func (w *webhook) VerifySignature(r pack.Request) (pack.Verified, error) { return w.Verify(r) }
 
 // Normalize reads the event of a callback. A document.void is two facts: the document is declined, and its recipient
 // declined it.

@@ -57,7 +57,7 @@ func checkChallenge(t testing.TB, p pack.Pack, s Setup, r pack.Request) {
 	case err != nil:
 		t.Errorf("%s: it is signed, and refused: %v", name, err)
 	default:
-		checkStripped(t, s, w, r, v)
+		checkStripped(t, s, w, r, v.By)
 	}
 }
 

@@ -72,10 +72,11 @@ func recording(t *testing.T, p pack.Pack, s Setup, name string) {
 		}
 	})
 
-	verified, err := w.Verify(r)
+	authentic, err := w.Verify(r)
 	if err != nil {
 		t.Fatal("refused unchanged:", err)
 	}
+	verified := authentic.By
 	if verified <= signingv1.Verification_VERIFICATION_NONE || verified > signingv1.Verification_VERIFICATION_RSA {
 		t.Fatal("verified by", verified)
 	}
@@ -161,8 +162,8 @@ func checkStripped(t testing.TB, s Setup, w pack.Webhook, r pack.Request, v sign
 		}
 		stripped++
 		switch weaker, err := w.Verify(less); {
-		case err == nil && weaker >= v:
-			t.Errorf("without %s still verified by %v", name, weaker)
+		case err == nil && weaker.By >= v:
+			t.Errorf("without %s still verified by %v", name, weaker.By)
 		case err != nil && !errors.Is(err, pack.ErrUnauthentic):
 			t.Errorf("without %s: %v is not ErrUnauthentic", name, err)
 		}
@@ -236,7 +237,7 @@ func checkRotation(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signing
 		t.Error("the source has no secret that can be rotated")
 	}
 	for i, source := range rotated {
-		if got, err := webhook(t, p, source).Verify(r); err != nil || got != v {
+		if got, err := webhook(t, p, source).Verify(r); err != nil || got.By != v {
 			t.Errorf("rotation %d: %v, %v", i, got, err)
 		}
 	}
@@ -339,7 +340,7 @@ func wantRefused(t testing.TB, w pack.Webhook, r pack.Request) {
 		t.Errorf("verified by %v", v)
 	case !errors.Is(err, pack.ErrUnauthentic):
 		t.Errorf("%v is not ErrUnauthentic", err)
-	case v != signingv1.Verification_VERIFICATION_UNSPECIFIED:
+	case v != pack.Verified{}:
 		t.Errorf("refused, but verified by %v", v)
 	}
 }

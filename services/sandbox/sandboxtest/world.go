@@ -440,7 +440,7 @@ func Normalized(t *testing.T, calls []Call) []Event {
 		if _, err := w.Verify(forged); err == nil { // the control: the pack refuses a forged callback
 			t.Fatalf("%s: an unsigned callback verifies", p.Name)
 		}
-		read, err := w.Normalize(r, v)
+		read, err := w.Normalize(r, v.By)
 		if err != nil {
 			t.Fatalf("%s: a callback to %q: %v\n%s", p.Name, route, err, c.Body)
 		}

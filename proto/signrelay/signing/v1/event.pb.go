@@ -134,7 +134,10 @@ type SigningEvent struct {
 	// are JSON, null is the empty string. Times are here too, as the provider wrote them.
 	Attributes map[string]string `protobuf:"bytes,14,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The state of a message to a signer; set on notification.* and link.* only.
-	Notice        *Notice `protobuf:"bytes,15,opt,name=notice,proto3" json:"notice,omitempty"`
+	Notice *Notice `protobuf:"bytes,15,opt,name=notice,proto3" json:"notice,omitempty"`
+	// The provider's request that reported the event. Unset on events that Signrelay itself made, and where the source's settings do not keep
+	// callbacks. It is the last field of an encoded event, so that a program can cut it off. The events in Kafka do not have it.
+	Callback      *Callback `protobuf:"bytes,16,opt,name=callback,proto3" json:"callback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +277,196 @@ func (x *SigningEvent) GetNotice() *Notice {
 	return nil
 }
 
+func (x *SigningEvent) GetCallback() *Callback {
+	if x != nil {
+		return x.Callback
+	}
+	return nil
+}
+
+// Callback is a request of a provider. Of the events that one request reported, the first one that was stored carries the whole request. The
+// others have only its id and their item.
+type Callback struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A hash of the request's content, 26 characters [0-9a-v]: a repeated request has the same id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The index, from 0, of the item that reported the event; unset if the request is not a batch (esign-v1).
+	Item *uint32 `protobuf:"varint,2,opt,name=item,proto3,oneof" json:"item,omitempty"`
+	// The setting of the key or token that authenticated the request: "webhook.secrets[0]". Empty if the request was not authenticated.
+	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// The HTTP method; empty on an event that does not carry the request.
+	Method string `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
+	// The path, "/webhooks/<provider>/<source>" and the provider's route.
+	Path string `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	// The query as received, only of a GET, which has its fields there.
+	Query string `protobuf:"bytes,6,opt,name=query,proto3" json:"query,omitempty"`
+	// The headers that are needed to read the body and to check its signature again. Shared tokens are never among them.
+	Headers []*Header `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty"`
+	// The body's raw bytes.
+	Body []byte `protobuf:"bytes,8,opt,name=body,proto3" json:"body,omitempty"`
+	// True if the request differs from the received one, because a secret of the source was removed from it. Its signature cannot be checked again.
+	Redacted bool `protobuf:"varint,9,opt,name=redacted,proto3" json:"redacted,omitempty"`
+	// "sha256:" and the first 16 hexadecimal digits of a hash of the key; empty for a shared token, which a hash would help to guess.
+	KeyFingerprint string `protobuf:"bytes,10,opt,name=key_fingerprint,json=keyFingerprint,proto3" json:"key_fingerprint,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Callback) Reset() {
+	*x = Callback{}
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Callback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Callback) ProtoMessage() {}
+
+func (x *Callback) ProtoReflect() protoreflect.Message {
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Callback.ProtoReflect.Descriptor instead.
+func (*Callback) Descriptor() ([]byte, []int) {
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Callback) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Callback) GetItem() uint32 {
+	if x != nil && x.Item != nil {
+		return *x.Item
+	}
+	return 0
+}
+
+func (x *Callback) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Callback) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Callback) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Callback) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *Callback) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Callback) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *Callback) GetRedacted() bool {
+	if x != nil {
+		return x.Redacted
+	}
+	return false
+}
+
+func (x *Callback) GetKeyFingerprint() string {
+	if x != nil {
+		return x.KeyFingerprint
+	}
+	return ""
+}
+
+// Header is one header of a request.
+type Header struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name in canonical form: "Content-Type".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its value.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Header) Reset() {
+	*x = Header{}
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Header) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Header) ProtoMessage() {}
+
+func (x *Header) ProtoReflect() protoreflect.Message {
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Header.ProtoReflect.Descriptor instead.
+func (*Header) Descriptor() ([]byte, []int) {
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Header) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Header) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Document is the document to be signed.
 type Document struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -291,7 +484,7 @@ type Document struct {
 
 func (x *Document) Reset() {
 	*x = Document{}
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[1]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +496,7 @@ func (x *Document) String() string {
 func (*Document) ProtoMessage() {}
 
 func (x *Document) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[1]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +509,7 @@ func (x *Document) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Document.ProtoReflect.Descriptor instead.
 func (*Document) Descriptor() ([]byte, []int) {
-	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{1}
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Document) GetId() string {
@@ -370,7 +563,7 @@ type Recipient struct {
 
 func (x *Recipient) Reset() {
 	*x = Recipient{}
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[2]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +575,7 @@ func (x *Recipient) String() string {
 func (*Recipient) ProtoMessage() {}
 
 func (x *Recipient) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[2]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +588,7 @@ func (x *Recipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recipient.ProtoReflect.Descriptor instead.
 func (*Recipient) Descriptor() ([]byte, []int) {
-	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{2}
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Recipient) GetId() string {
@@ -464,7 +657,7 @@ type Agreement struct {
 
 func (x *Agreement) Reset() {
 	*x = Agreement{}
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[3]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +669,7 @@ func (x *Agreement) String() string {
 func (*Agreement) ProtoMessage() {}
 
 func (x *Agreement) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[3]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +682,7 @@ func (x *Agreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agreement.ProtoReflect.Descriptor instead.
 func (*Agreement) Descriptor() ([]byte, []int) {
-	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{3}
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Agreement) GetContract() string {
@@ -535,7 +728,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[4]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +740,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[4]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +753,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{4}
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Link) GetKind() string {
@@ -606,14 +799,24 @@ type Notice struct {
 	EventId string `protobuf:"bytes,8,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// The party at fault, if the message was not sent or did not arrive (type notification.failed or notification.deferred):
 	// "recipient", "operator", "provider" (the SMS vendor or a mail server) or "ours".
-	Fault         string `protobuf:"bytes,9,opt,name=fault,proto3" json:"fault,omitempty"`
+	Fault string `protobuf:"bytes,9,opt,name=fault,proto3" json:"fault,omitempty"`
+	// The text of the message as it was sent, with "…" instead of the code of a short link; set on notification.sent only. Empty if the source's
+	// settings do not keep texts.
+	Text string `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"`
+	// The subject of an e-mail; set together with text.
+	Subject string `protobuf:"bytes,11,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The template of the message and its version: its file's name, "@" and the first 16 hexadecimal digits of the SHA-256 of the template's
+	// source; set on notification.sent only.
+	Template string `protobuf:"bytes,12,opt,name=template,proto3" json:"template,omitempty"`
+	// The price of the message as the vendor told it, with the currency if the vendor told that too: "0.0333 EUR"; empty if it told none.
+	Price         string `protobuf:"bytes,13,opt,name=price,proto3" json:"price,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[5]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +828,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[5]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +841,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Notice) GetNotificationId() string {
@@ -704,11 +907,39 @@ func (x *Notice) GetFault() string {
 	return ""
 }
 
+func (x *Notice) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Notice) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Notice) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
+func (x *Notice) GetPrice() string {
+	if x != nil {
+		return x.Price
+	}
+	return ""
+}
+
 var File_signrelay_signing_v1_event_proto protoreflect.FileDescriptor
 
 const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\n" +
-	" signrelay/signing/v1/event.proto\x12\x14signrelay.signing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x06\n" +
+	" signrelay/signing/v1/event.proto\x12\x14signrelay.signing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x06\n" +
 	"\fSigningEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1a\n" +
@@ -729,10 +960,27 @@ const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x0e \x03(\v22.signrelay.signing.v1.SigningEvent.AttributesEntryR\n" +
 	"attributes\x124\n" +
-	"\x06notice\x18\x0f \x01(\v2\x1c.signrelay.signing.v1.NoticeR\x06notice\x1a=\n" +
+	"\x06notice\x18\x0f \x01(\v2\x1c.signrelay.signing.v1.NoticeR\x06notice\x12:\n" +
+	"\bcallback\x18\x10 \x01(\v2\x1e.signrelay.signing.v1.CallbackR\bcallback\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"X\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x02\n" +
+	"\bCallback\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\x04item\x18\x02 \x01(\rH\x00R\x04item\x88\x01\x01\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06method\x18\x04 \x01(\tR\x06method\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12\x14\n" +
+	"\x05query\x18\x06 \x01(\tR\x05query\x126\n" +
+	"\aheaders\x18\a \x03(\v2\x1c.signrelay.signing.v1.HeaderR\aheaders\x12\x12\n" +
+	"\x04body\x18\b \x01(\fR\x04body\x12\x1a\n" +
+	"\bredacted\x18\t \x01(\bR\bredacted\x12'\n" +
+	"\x0fkey_fingerprint\x18\n" +
+	" \x01(\tR\x0ekeyFingerprintB\a\n" +
+	"\x05_item\"2\n" +
+	"\x06Header\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"X\n" +
 	"\bDocument\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x10\n" +
@@ -756,7 +1004,7 @@ const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x129\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x8b\x02\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xeb\x02\n" +
 	"\x06Notice\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -766,7 +1014,12 @@ const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\x12possible_duplicate\x18\x06 \x01(\bR\x11possibleDuplicate\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x19\n" +
 	"\bevent_id\x18\b \x01(\tR\aeventId\x12\x14\n" +
-	"\x05fault\x18\t \x01(\tR\x05fault*\xbf\x01\n" +
+	"\x05fault\x18\t \x01(\tR\x05fault\x12\x12\n" +
+	"\x04text\x18\n" +
+	" \x01(\tR\x04text\x12\x18\n" +
+	"\asubject\x18\v \x01(\tR\asubject\x12\x1a\n" +
+	"\btemplate\x18\f \x01(\tR\btemplate\x12\x14\n" +
+	"\x05price\x18\r \x01(\tR\x05price*\xbf\x01\n" +
 	"\fVerification\x12\x1c\n" +
 	"\x18VERIFICATION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11VERIFICATION_NONE\x10\x01\x12\x16\n" +
@@ -789,34 +1042,38 @@ func file_signrelay_signing_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_signrelay_signing_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signrelay_signing_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_signrelay_signing_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_signrelay_signing_v1_event_proto_goTypes = []any{
 	(Verification)(0),             // 0: signrelay.signing.v1.Verification
 	(*SigningEvent)(nil),          // 1: signrelay.signing.v1.SigningEvent
-	(*Document)(nil),              // 2: signrelay.signing.v1.Document
-	(*Recipient)(nil),             // 3: signrelay.signing.v1.Recipient
-	(*Agreement)(nil),             // 4: signrelay.signing.v1.Agreement
-	(*Link)(nil),                  // 5: signrelay.signing.v1.Link
-	(*Notice)(nil),                // 6: signrelay.signing.v1.Notice
-	nil,                           // 7: signrelay.signing.v1.SigningEvent.AttributesEntry
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Callback)(nil),              // 2: signrelay.signing.v1.Callback
+	(*Header)(nil),                // 3: signrelay.signing.v1.Header
+	(*Document)(nil),              // 4: signrelay.signing.v1.Document
+	(*Recipient)(nil),             // 5: signrelay.signing.v1.Recipient
+	(*Agreement)(nil),             // 6: signrelay.signing.v1.Agreement
+	(*Link)(nil),                  // 7: signrelay.signing.v1.Link
+	(*Notice)(nil),                // 8: signrelay.signing.v1.Notice
+	nil,                           // 9: signrelay.signing.v1.SigningEvent.AttributesEntry
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_signrelay_signing_v1_event_proto_depIdxs = []int32{
-	8,  // 0: signrelay.signing.v1.SigningEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	8,  // 1: signrelay.signing.v1.SigningEvent.received_at:type_name -> google.protobuf.Timestamp
+	10, // 0: signrelay.signing.v1.SigningEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	10, // 1: signrelay.signing.v1.SigningEvent.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: signrelay.signing.v1.SigningEvent.verification:type_name -> signrelay.signing.v1.Verification
-	2,  // 3: signrelay.signing.v1.SigningEvent.document:type_name -> signrelay.signing.v1.Document
-	3,  // 4: signrelay.signing.v1.SigningEvent.recipient:type_name -> signrelay.signing.v1.Recipient
-	4,  // 5: signrelay.signing.v1.SigningEvent.agreement:type_name -> signrelay.signing.v1.Agreement
-	5,  // 6: signrelay.signing.v1.SigningEvent.links:type_name -> signrelay.signing.v1.Link
-	7,  // 7: signrelay.signing.v1.SigningEvent.attributes:type_name -> signrelay.signing.v1.SigningEvent.AttributesEntry
-	6,  // 8: signrelay.signing.v1.SigningEvent.notice:type_name -> signrelay.signing.v1.Notice
-	8,  // 9: signrelay.signing.v1.Link.expires_at:type_name -> google.protobuf.Timestamp
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	4,  // 3: signrelay.signing.v1.SigningEvent.document:type_name -> signrelay.signing.v1.Document
+	5,  // 4: signrelay.signing.v1.SigningEvent.recipient:type_name -> signrelay.signing.v1.Recipient
+	6,  // 5: signrelay.signing.v1.SigningEvent.agreement:type_name -> signrelay.signing.v1.Agreement
+	7,  // 6: signrelay.signing.v1.SigningEvent.links:type_name -> signrelay.signing.v1.Link
+	9,  // 7: signrelay.signing.v1.SigningEvent.attributes:type_name -> signrelay.signing.v1.SigningEvent.AttributesEntry
+	8,  // 8: signrelay.signing.v1.SigningEvent.notice:type_name -> signrelay.signing.v1.Notice
+	2,  // 9: signrelay.signing.v1.SigningEvent.callback:type_name -> signrelay.signing.v1.Callback
+	3,  // 10: signrelay.signing.v1.Callback.headers:type_name -> signrelay.signing.v1.Header
+	10, // 11: signrelay.signing.v1.Link.expires_at:type_name -> google.protobuf.Timestamp
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_signrelay_signing_v1_event_proto_init() }
@@ -824,13 +1081,14 @@ func file_signrelay_signing_v1_event_proto_init() {
 	if File_signrelay_signing_v1_event_proto != nil {
 		return
 	}
+	file_signrelay_signing_v1_event_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signrelay_signing_v1_event_proto_rawDesc), len(file_signrelay_signing_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
