@@ -12,11 +12,15 @@ var (
 	}
 )
 
-// TypesOfReminders returns the types of the events with which reminders to a person begin or end, in the order of Types.
+// messagesArrive are the types of the events after which a message may go to another channel, or with which its time to arrive begins or ends.
+var messagesArrive = []string{NotificationSent, NotificationDelivered, NotificationFailed, NotificationSuppressed}
+
+// TypesOfReminders returns the types of the events with which reminders to a person begin or end, and of those that tell whether a message
+// arrived, in the order of Types.
 func TypesOfReminders() []string {
 	var names []string
 	for _, t := range Types {
-		if BeginsReminders(t.Name) || EndsReminders(t.Name) {
+		if BeginsReminders(t.Name) || EndsReminders(t.Name) || slices.Contains(messagesArrive, t.Name) {
 			names = append(names, t.Name)
 		}
 	}

@@ -256,7 +256,6 @@ const (
 	KafkaBridge = "kafka-bridge"
 	Reminder    = "reminder"
 	ReminderDue = "reminder-due"
-	Fallback    = "fallback"
 	FallbackDue = "fallback-due"
 )
 
@@ -324,25 +323,18 @@ var Stages = []Stage{
 	},
 	{
 		Name: Reminder, Stream: Signing, Consumes: filters(event.TypesOfReminders()),
-		Publishes: []string{Reminders, event.EntityFilter(event.EntityReminder)},
-		Uses:      Uses{Streams: []string{Signing, Remind}}, // a document's past, and the person's schedule
+		Publishes: []string{Reminders, Fallbacks, event.EntityFilter(event.EntityReminder), event.TypeFilter(event.NotificationFallback)},
+		Uses:      Uses{Streams: []string{Signing, Remind}}, // a document's past, and the schedules of the person and of the message
 		// With 16 workers, a reminder costs half as much CPU again, here and in NATS: with more inputs in flight, more messages share a
 		// system call. No worker waits for an outside party.
-		Purpose: "schedules reminders to people who have not signed", Workers: 256, Timeout: 30 * time.Second, Policy: retryForADay,
-		FromNow: true,
+		Purpose: "schedules reminders to people who have not signed, and finds messages that did not arrive", Workers: 256, Timeout: 30 * time.Second,
+		Policy: retryForADay, FromNow: true,
 	},
 	{
 		Name: ReminderDue, Service: Reminder, Stream: Remind, Consumes: []string{DueReminders},
 		Publishes: []string{Reminders, event.EntityFilter(event.EntityReminder)},
 		Uses:      Uses{Streams: []string{Signing}, Rates: []string{RateReminders}},
 		Purpose:   "makes the reminders that are due", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
-	},
-	{
-		Name: Fallback, Service: Reminder, Stream: Signing, Consumes: filters(event.TypesOfFallbacks()),
-		Publishes: []string{Fallbacks, event.TypeFilter(event.NotificationFallback)},
-		Uses:      Uses{Streams: []string{Signing, Remind}}, // a document's past, and the message's schedule
-		Purpose:   "finds invitations and reminders that did not arrive", Workers: 256, Timeout: 30 * time.Second, Policy: retryForADay,
-		FromNow: true,
 	},
 	{
 		Name: FallbackDue, Service: Reminder, Stream: Remind, Consumes: []string{DueFallbacks},

@@ -83,7 +83,7 @@ func (h *harness) fellBack(count int) []string {
 // settledWith waits until both stages have nothing to do, and fails unless the log has that number of fallbacks.
 func (h *harness) settledWith(count int) {
 	h.t.Helper()
-	h.Settled(flow.Fallback)
+	h.Settled(flow.Reminder)
 	h.Settled(flow.FallbackDue)
 	if n := h.Count(flow.Signing, event.TypeFilter(event.NotificationFallback)); n != count {
 		h.t.Errorf("the log has %d fallbacks, want %d", n, count)
@@ -101,7 +101,7 @@ func TestATextWithoutAReceiptGoesToTheOtherChannel(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	e := h.events(event.NotificationFallback, 1)[0]
-	if want := event.DerivedID(sending.GetId(), flow.Fallback, "invitation/"+eric); e.GetId() != want || e.GetNotice().GetNotificationId() != text.GetId() {
+	if want := event.DerivedID(sending.GetId(), "fallback", "invitation/"+eric); e.GetId() != want || e.GetNotice().GetNotificationId() != text.GetId() {
 		t.Errorf("%v, want the id %s", e, want)
 	}
 	h.store(h.delivered(text)) // a late receipt
@@ -167,12 +167,12 @@ func TestAReceiptOrTheEndCancelsTheFallback(t *testing.T) {
 			sending := h.publish(event.DocumentSent, "", h.now())
 			text := message(sending.GetId(), notifyv1.Kind_KIND_INVITATION, event.SMS)
 			h.store(h.made(text), h.sent(text, true))
-			h.Settled(flow.Fallback)
+			h.Settled(flow.Reminder)
 			if n := h.waits(); n != 1 {
 				t.Fatalf("%d fallbacks are scheduled, want 1", n)
 			}
 			row.end(h, text)
-			h.Settled(flow.Fallback)
+			h.Settled(flow.Reminder)
 			if n := h.waits(); n != row.left {
 				t.Errorf("%d fallbacks are scheduled, want %d\n%s", n, row.left, h.Logged)
 			}

@@ -51,7 +51,7 @@ func run(ctx context.Context, env service.Env, countEvery time.Duration, stageNa
 	for _, place := range []struct {
 		stage string
 		do    stage.Func[*signingv1.SigningEvent]
-	}{{flow.Reminder, r.schedule}, {flow.ReminderDue, r.remind}, {flow.Fallback, f.follow}, {flow.FallbackDue, f.overdue}} {
+	}{{flow.Reminder, both(r.schedule, f.follow)}, {flow.ReminderDue, r.remind}, {flow.FallbackDue, f.overdue}} {
 		all.Go(func() error {
 			return stage.Runner[*signingv1.SigningEvent]{
 				Stage: stageNamed(place.stage), JS: env.JS, Decode: event.Decode, Do: place.do, Log: env.Log, Metrics: env.Metrics,
@@ -60,6 +60,26 @@ func run(ctx context.Context, env service.Env, countEvery time.Duration, stageNa
 	}
 	all.Go(func() error { return count.run(ctx, countEvery) })
 	return all.Wait()
+}
+
+// both returns a function that gives each event to two functions. One stage for reminders and fallbacks costs less CPU than two, because the log
+// delivers each event once. If both skip the event, the reason is that of the first.
+func both(first, second stage.Func[*signingv1.SigningEvent]) stage.Func[*signingv1.SigningEvent] {
+	return func(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
+		outs, err := first(ctx, in)
+		skipped := outcome.Of(err).Kind() == outcome.Skips
+		if err != nil && !skipped {
+			return nil, err
+		}
+		more, other := second(ctx, in)
+		if other != nil && outcome.Of(other).Kind() != outcome.Skips {
+			return nil, other
+		}
+		if skipped && other != nil {
+			return nil, err
+		}
+		return append(outs, more...), nil
+	}
 }
 
 type reminder struct {

@@ -26,8 +26,10 @@ func (r reminder) schedule(ctx context.Context, in stage.Event[*signingv1.Signin
 		return nil, outcome.Skip("unconfirmed") // a forged event must neither remind nor stop a reminder
 	case event.EndsReminders(e.GetType()):
 		return r.cancel(ctx, in)
-	default:
+	case event.BeginsReminders(e.GetType()):
 		return r.begin(ctx, in)
+	default:
+		return nil, outcome.Skip("no-invitation")
 	}
 }
 

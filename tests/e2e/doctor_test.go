@@ -167,7 +167,11 @@ func TestDoctorProvesThatNothingIsLost(t *testing.T) {
 	victim := filepath.Join(t.TempDir(), "victim")
 	aim := func(name string) {
 		t.Helper()
-		if err := os.WriteFile(victim, fmt.Appendln(nil, h.Processes[name].PID()), 0o600); err != nil {
+		next := victim + ".next" // so that the command reads the whole number
+		if err := os.WriteFile(next, fmt.Appendln(nil, h.Processes[name].PID()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, victim); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -183,7 +187,11 @@ func TestDoctorProvesThatNothingIsLost(t *testing.T) {
 		done <- ended{out, err}
 	}()
 	for _, name := range []string{"ingest", "nats"} {
-		<-h.Processes[name].Ended()
+		select {
+		case <-h.Processes[name].Ended():
+		case is := <-done:
+			t.Fatalf("the doctor ended before it killed %s: %v\n%s", name, is.err, is.out)
+		}
 		h.Processes[name].Start()
 		aim("nats")
 	}

@@ -102,17 +102,21 @@ func settings(h *testenv.Env, w *world) string {
 	if after := w.behaves.fallbackAfter; after > 0 {
 		other = fmt.Sprintf("{after: %v}, notify: {channels: [sms]}", after)
 	}
+	quiet := `{from: "00:00", to: "00:00"}`
+	if end := w.behaves.quietUntil; !end.IsZero() {
+		quiet = fmt.Sprintf("{from: %q, to: %q, kinds: [invitation], zone: %s}", end.Add(-time.Hour).Format("15:04"), end.Format("15:04"), quietZone)
+	}
 	host, port, _ := strings.Cut(w.SMTP.Addr().String(), ":")
 	return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000},
-     reminders: {after: %[8]s, per_minute: 60000}, quiet_hours: {from: "00:00", to: "00:00"}, fallback: %[9]s}
+     reminders: {after: %[8]s, per_minute: 60000}, quiet_hours: %[10]s, fallback: %[9]s}
 sms: {vonage: {api_key: faults00, api_secret: s, from: "13175550100", base_url: %[1]q, per_second: 1000, timeout: 3s,
       receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}
 shortener: {public_url: "http://%[6]s"}
 limits: {person_per_day: 0, number_per_hour: 0, texts_per_day: 0, document: 0, source_per_day: 0}
-`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout(), reminders, other)
+`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout(), reminders, other, quiet)
 }
 
 // prove sends callbacks during the fault, waits until all work is done, sends every callback once more, and requires that nothing is lost or duplicated.
@@ -155,6 +159,7 @@ func (s *stand) measure(t *testing.T, fault string, happens func()) result {
 func (s *stand) waitForReminders(t *testing.T) {
 	t.Helper()
 	s.WaitIdle(t)
+	s.waitForMorning(t)
 	if s.world.behaves.remindAfter == 0 {
 		return
 	}

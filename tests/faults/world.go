@@ -66,6 +66,7 @@ type behaviour struct {
 	receipts           bool          // Vonage sends delivery receipts
 	fallbackAfter      time.Duration // texts only; receipts as in receiptOf, and the e-mail follows after this time; 0 means ten minutes
 	remindAfter        time.Duration // one reminder follows each invitation; 0 means one after three days
+	quietUntil         time.Time     // in quietZone; the quiet hours began an hour before now and include invitations; zero means none
 }
 
 // response is the result of one call.
