@@ -8,7 +8,6 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -20,6 +19,9 @@ const (
 	AttributeFrom   = "from"   // the channel on which the message did not arrive
 	AttributeTo     = "to"     // the other channel, or ToSender
 )
+
+// IDs is the author in the ids of the messages about fallbacks. It sets them apart from those about reminders: both may follow from one event.
+const IDs = "fallback"
 
 // settle is the maximum age of a message at which the log may not yet have the events of its other channel. The enricher publishes the events
 // of all channels at once; if it dies in between, another replica publishes the rest after flow.AckWait, 4 s.
@@ -135,7 +137,7 @@ func (l Look) first(p past, m message, cause string, stored time.Time) (*signing
 
 // after decides about the message of a fallback.
 func (l Look) after(p past, m message, stored time.Time) (*signingv1.SigningEvent, error) {
-	id := event.DerivedID(m.occasion, flow.Fallback, ToSender)
+	id := event.DerivedID(m.occasion, IDs, ToSender)
 	if p.fallbacks[id] != nil {
 		return nil, outcome.Skip(fellBack)
 	}
@@ -176,7 +178,7 @@ func (p *past) about(m message, notificationID string) bool {
 // fallback returns the id of the message's notification.fallback. It is a function of the sending or the reminder, and of the person. So
 // there is one, regardless of the number of replicas, retries and receipts.
 func (m message) fallback(who event.Signer) string {
-	return event.DerivedID(m.occasion, flow.Fallback, event.KindName(m.kind)+"/"+who.Recipient)
+	return event.DerivedID(m.occasion, IDs, event.KindName(m.kind)+"/"+who.Recipient)
 }
 
 // event returns the notification.fallback of a lost message.

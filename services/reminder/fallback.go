@@ -25,9 +25,6 @@ type fallbacks struct {
 	now       func() time.Time
 }
 
-// fallbackIDs sets the ids of the messages about fallbacks apart from those about reminders: both may follow from one event.
-const fallbackIDs = "fallback"
-
 // follow schedules the fallback of a message that waits for its receipt, cancels it, or looks at the log at once if a message failed.
 func (f fallbacks) follow(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
 	e := in.Data
@@ -70,7 +67,7 @@ func (f fallbacks) schedule(ctx context.Context, in stage.Event[*signingv1.Signi
 	case !notification.ExpectsReceipt(in.Data):
 		return nil, outcome.Skip("no-receipts")
 	}
-	m, err := waitingMessage(ctx, in.Data, event.DerivedID(in.ID, fallbackIDs, "schedule"))
+	m, err := waitingMessage(ctx, in.Data, event.DerivedID(in.ID, fallback.IDs, "schedule"))
 	if err != nil {
 		return nil, outcome.Permanent(err)
 	}
@@ -131,7 +128,7 @@ func (f fallbacks) cancel(ctx context.Context, in stage.Event[*signingv1.Signing
 				continue
 			}
 		}
-		end, err := waitingMessage(ctx, e, event.DerivedID(in.ID, fallbackIDs, "end/"+e.GetNotice().GetNotificationId()))
+		end, err := waitingMessage(ctx, e, event.DerivedID(in.ID, fallback.IDs, "end/"+e.GetNotice().GetNotificationId()))
 		if err != nil {
 			return nil, outcome.Permanent(err)
 		}

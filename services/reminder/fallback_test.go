@@ -101,7 +101,7 @@ func TestATextWithoutAReceiptGoesToTheOtherChannel(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	e := h.events(event.NotificationFallback, 1)[0]
-	if want := event.DerivedID(sending.GetId(), "fallback", "invitation/"+eric); e.GetId() != want || e.GetNotice().GetNotificationId() != text.GetId() {
+	if want := event.DerivedID(sending.GetId(), fallback.IDs, "invitation/"+eric); e.GetId() != want || e.GetNotice().GetNotificationId() != text.GetId() {
 		t.Errorf("%v, want the id %s", e, want)
 	}
 	h.store(h.delivered(text)) // a late receipt
