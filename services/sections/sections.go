@@ -11,6 +11,7 @@ import (
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
+	standalonesettings "github.com/signrelay/signrelay/services/standalone/settings"
 )
 
 // All is in the order in which settings are printed and checked.
@@ -25,6 +26,7 @@ var All = []config.Declared{
 	config.Shared("nats"),
 	config.Shared("redis"),
 	kafkasettings.Section,
+	standalonesettings.Section,
 	config.Shared("hide_sources"),
 	ingestsettings.Section,
 	shortenersettings.Links,

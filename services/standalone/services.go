@@ -1,6 +1,7 @@
 package standalone
 
 import (
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	"github.com/signrelay/signrelay/services/enricher"
@@ -10,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox"
 	"github.com/signrelay/signrelay/services/shortener"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
+	standalonesettings "github.com/signrelay/signrelay/services/standalone/settings"
 )
 
 // Services lists all services that have their own programs, in the order of the flow.
@@ -23,3 +25,6 @@ var Services = []service.Service{
 	sandbox.Service,
 	reminder.Service,
 }
+
+// Sections lists the settings of the command line. No service reads them.
+var Sections = []config.Declared{standalonesettings.Section}
