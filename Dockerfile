@@ -61,6 +61,7 @@ FROM image AS kafka-bridge
 FROM image AS sandbox
 EXPOSE 8082 2525
 FROM image AS reminder
+FROM image AS reconciler
 # </services: stages>
 # The command line, with all services in one process: docker run signrelay/signrelay run
 FROM image AS signrelay

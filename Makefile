@@ -111,6 +111,7 @@ faults: redis-server ## Kill programs, cut connections and fill disks, and check
 faults-all: redis-server ## Run make faults with every row of its table
 	@cd tests/faults && SIGNRELAY_TEST_FAULTS=all go test -count=1 -parallel 4 -timeout 30m
 	@cd tests/month && SIGNRELAY_TEST_FAULTS=all go test -count=1 -timeout 30m
+	@cd tests/reconcile && SIGNRELAY_TEST_FAULTS=all go test -count=1 -timeout 30m
 
 .PHONY: guards
 guards: redis-server node-packages ## Remove each guard against an attack in turn, and check that the attack's test fails (20 minutes on two cores)

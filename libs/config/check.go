@@ -113,6 +113,7 @@ func (c *Checker) sources(sources []Source) {
 		c.quietHours(key+".quiet_hours", s.QuietHours)
 		c.fallback(key+".fallback", s.Fallback)
 		c.EachOf(key+".keep", s.Keep, KeepCallbacks, KeepTexts)
+		c.reconcile(key+".reconcile", s.Reconcile)
 
 		// The provider's check needs readable texts.
 		if c.perSource == nil || len(c.mistakes) > before || !c.readable(key) {

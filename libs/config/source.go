@@ -26,6 +26,8 @@ type Source struct {
 	Fallback Fallback `yaml:"fallback"`
 	// Keep names the evidence that the log keeps: callbacks, texts. Default both; an empty list keeps nothing.
 	Keep []string `yaml:"keep"`
+	// Reconcile is the nightly comparison with the provider.
+	Reconcile Reconcile `yaml:"reconcile"`
 
 	provided *provided // the settings of its provider; nil for a source without any
 }
@@ -282,6 +284,7 @@ func (s *Source) fillDefaults() {
 	if s.Keep == nil {
 		s.Keep = []string{KeepCallbacks, KeepTexts}
 	}
+	s.Reconcile.fillDefaults()
 	l, parts := s.parts()
 	defaults := l.defaults()
 	for _, leaf := range l.leaves {

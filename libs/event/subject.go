@@ -41,6 +41,12 @@ func DocumentFilter(documentID string) string {
 // TypeFilter returns the filter for all events of one type. "<entity>.*" means all types of the entity.
 func TypeFilter(eventType string) string { return prefix + "*.*." + eventType + ".>" }
 
+// DocumentsFilter returns the filter for a source's events of one type about any document. Its wildcard is at the end, which the server finds
+// without a search.
+func DocumentsFilter(source, provider, eventType string) string {
+	return prefix + source + "." + provider + "." + eventType + ".>"
+}
+
 // EntityFilter returns the filter for all events of one entity.
 func EntityFilter(entity string) string { return prefix + "*.*." + entity + ".>" }
 

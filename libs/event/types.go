@@ -128,6 +128,11 @@ var Types = []Type{
 	{ReplayRequested, false, "An operator sent a dead letter back to its stage; later events report the outcome."},
 }
 
+// TypesOfReports returns the types of the facts that providers report on request.
+func TypesOfReports() []string {
+	return []string{DocumentCreated, DocumentSent, DocumentCompleted, DocumentDeclined, DocumentVoided, RecipientSigned, RecipientDeclined}
+}
+
 // once maps each type that happens once to its entity.
 var once = func() map[string]string {
 	entities := make(map[string]string)

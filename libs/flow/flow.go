@@ -180,7 +180,19 @@ var Producers = []Producer{
 		Buckets: []Keys{{State, "dedupe.>"}},   // the gaps: times without Redis
 		Claims:  IngestClaims,
 	}},
+	{
+		Name: Reconciler, Publishes: filters(event.TypesOfReports()), Purpose: "asks the providers for facts that no callback brought",
+		Uses: Uses{
+			Streams: []string{Signing},              // what the log has of a document
+			Buckets: []Keys{{State, "reconcile.>"}}, // leases, progress and results
+			Rates:   []string{RateAPI},
+			Claims:  IngestClaims, // a late callback and a reconciliation must not both store a fact
+		},
+	},
 }
+
+// Reconciler is the name of the producer that reconciles the log with the providers.
+const Reconciler = "reconciler"
 
 // IngestClaims is the namespace of ingest's claims in the dedupe store. It is short, because it is in every callback's key.
 const IngestClaims = "i"

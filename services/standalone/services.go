@@ -7,6 +7,7 @@ import (
 	"github.com/signrelay/signrelay/services/enricher"
 	"github.com/signrelay/signrelay/services/ingest"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
+	"github.com/signrelay/signrelay/services/reconciler"
 	"github.com/signrelay/signrelay/services/reminder"
 	"github.com/signrelay/signrelay/services/sandbox"
 	"github.com/signrelay/signrelay/services/shortener"
@@ -24,6 +25,7 @@ var Services = []service.Service{
 	kafkabridge.Service,
 	sandbox.Service,
 	reminder.Service,
+	reconciler.Service,
 }
 
 // Sections lists the settings of the command line. No service reads them.

@@ -19,7 +19,7 @@ import (
 var endings = map[string]*regexp.Regexp{
 	"counter":   regexp.MustCompile(`_total$`),
 	"histogram": regexp.MustCompile(`_(seconds|bytes)$`),
-	"gauge":     regexp.MustCompile(`_(seconds|bytes|messages|events|checks|replicas|circuits|info)$|^signrelay_(ready|ingest_without_memory)$`),
+	"gauge":     regexp.MustCompile(`_(seconds|bytes|messages|events|checks|replicas|circuits|documents|nights|info)$|^signrelay_(ready|ingest_without_memory)$`),
 }
 
 // labels lists the labels that our metrics may have. Each has few values: names in the settings, or constants in the code.

@@ -11,7 +11,10 @@ import (
 
 var server = rest.Server{BaseURL: "https://api.pactsafe.com", Version: "/v1.1"}
 
-type api struct{ rest *rest.Client }
+type api struct {
+	rest   *rest.Client
+	source string
+}
 
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	// An access token belongs to a user of the account with read access to requests.
@@ -23,11 +26,19 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &api{rest: c}, nil
+	return &api{rest: c, source: s.Name}, nil
 }
 
 // Document requests a request and its signers.
 func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
+	found, err := a.request(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return found.document(id), nil
+}
+
+func (a *api) request(ctx context.Context, id string) (*request, error) {
 	call := rest.Call{Op: "GET request", Path: "/requests/{id}", ID: id}
 	body, err := a.rest.Get(ctx, call)
 	if err != nil {
@@ -37,7 +48,7 @@ func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	if !ok {
 		return nil, call.Unreadable()
 	}
-	return found.document(id), nil
+	return found, nil
 }
 
 // Open requests the signature request again. A person's address is permanent.

@@ -28,6 +28,11 @@ type request struct {
 	OrderEnforced rest.Yes `json:"order_enforced"`
 	Ordered       rest.Yes `json:"ordered"`
 	SignerOrder   rest.Yes `json:"signer_order"`
+
+	// No field for the state of a request is documented. A completion is recognized; any other state counts as unknown.
+	Status        rest.Text `json:"status"`
+	CompletedTime rest.Text `json:"completed_time"`
+	CompletedAt   rest.Text `json:"completed_at"`
 }
 
 type signer struct {
@@ -91,11 +96,22 @@ func decode(body []byte) (*request, bool) {
 
 func (r *request) document(id string) *pack.Document {
 	slices.SortStableFunc(r.Signers, func(a, b signer) int { return cmp.Compare(a.order(), b.order()) })
-	d := &pack.Document{ID: id, Title: rest.First(r.Name, r.Title, r.Subject)}
+	d := &pack.Document{ID: id, Title: rest.First(r.Name, r.Title, r.Subject), Status: r.status()}
 	for _, s := range r.Signers {
 		d.Recipients = append(d.Recipients, s.recipient(r))
 	}
 	return d
+}
+
+func (r *request) status() pack.Status {
+	switch strings.ToLower(string(r.Status)) {
+	case "complete", "completed":
+		return pack.StatusCompleted
+	}
+	if r.CompletedTime != "" || r.CompletedAt != "" {
+		return pack.StatusCompleted
+	}
+	return pack.StatusUnknown
 }
 
 func (s *signer) recipient(r *request) pack.Recipient {

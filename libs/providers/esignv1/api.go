@@ -15,8 +15,9 @@ import (
 var server = rest.Server{BaseURL: "https://eu-api.legalesign.com", Version: "/api/v1"}
 
 type api struct {
-	rest  *rest.Client
-	group string // empty for every group
+	rest   *rest.Client
+	source string
+	group  string // empty for every group
 }
 
 // newAPI makes the client. All its paths end in a slash, because the provider accepts no others.
@@ -30,12 +31,20 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 		return nil, err
 	}
 	_, group := resource(own.Group) // set as "my-group" or as "/api/v1/group/my-group/"
-	return &api{rest: c, group: group}, nil
+	return &api{rest: c, source: s.Name, group: group}, nil
 }
 
 // Document requests a document and its signers. It fails with pack.ErrNotOurs if the settings name another group: the provider sends
 // callbacks about every group that the user administers, including trial groups.
 func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
+	found, err := a.document(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return found.document(id), nil
+}
+
+func (a *api) document(ctx context.Context, id string) (*document, error) {
 	call := rest.Call{Op: "GET document", Path: "/document/{id}/", ID: id}
 	body, err := a.rest.Get(ctx, call)
 	if err != nil {
@@ -54,7 +63,7 @@ func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 			return nil, pack.ErrNotOurs
 		}
 	}
-	return found.document(id), nil
+	return found, nil
 }
 
 // DocumentOf requests the document of a signer, which callbacks about signers do not contain.

@@ -24,6 +24,12 @@ type document struct {
 	// The response contains the signers in two forms, and lists of documents only in the second form.
 	SignerObjects rest.List[signer] `json:"signer_objects"`
 	Signers       rest.List[listed] `json:"signers"`
+
+	UUID        rest.Text `json:"uuid"`
+	ResourceURI rest.Text `json:"resource_uri"`
+	Created     rest.Text `json:"created"`
+	Modified    rest.Text `json:"modified"`
+	SignTime    rest.Text `json:"sign_time"`
 }
 
 type signer struct {

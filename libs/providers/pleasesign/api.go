@@ -12,7 +12,10 @@ import (
 // The European twin is https://public.pleasesign.eu.
 var server = rest.Server{BaseURL: "https://public.pleasesign.com.au"}
 
-type api struct{ rest *rest.Client }
+type api struct {
+	rest   *rest.Client
+	source string
+}
 
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	own := Settings.Of(s).API
@@ -24,7 +27,7 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &api{rest: c}, nil
+	return &api{rest: c, source: s.Name}, nil
 }
 
 // Document requests a document and its recipients.

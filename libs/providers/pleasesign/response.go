@@ -12,11 +12,17 @@ import (
 
 // document is the response to GET /document/:id.
 type document struct {
+	ID          rest.Text         `json:"id"`
 	Title       rest.Text         `json:"title"`
 	Status      rest.Text         `json:"status"`
 	SenderName  rest.Text         `json:"sender_name"`
 	SenderEmail rest.Text         `json:"sender_email"`
 	Recipients  rest.List[person] `json:"recipients"`
+
+	SentDate     rest.Text `json:"sent_date"`
+	CompleteDate rest.Text `json:"complete_date"`
+	VoidDate     rest.Text `json:"void_date"`
+	VoidReason   rest.Text `json:"void_reason"`
 }
 
 type person struct {
@@ -29,6 +35,8 @@ type person struct {
 	Silent    rest.Yes    `json:"silent"`
 	Reminder  rest.Number `json:"reminder_date"` // of the next reminder by e-mail; 0 for none
 	Routing   rest.Number `json:"routing"`
+
+	CompleteDate rest.Text `json:"complete_date"`
 }
 
 // States of a document or a recipient, as PleaseSign names them.

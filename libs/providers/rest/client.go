@@ -65,13 +65,21 @@ func stayPut(*http.Request, []*http.Request) error { return http.ErrUseLastRespo
 
 // Call is one request.
 type Call struct {
-	Op   string // its name in errors: "GET document"
-	Path string // below the base URL; {id} stands for ID: "/document/{id}/"
-	ID   string // as the provider sent it; it may be malicious
+	Op    string // its name in errors: "GET document"
+	Path  string // below the base URL; {id} stands for ID: "/document/{id}/"
+	ID    string // as the provider sent it; it may be malicious. Empty for a list
+	Query url.Values
+	// Header has headers of this call besides the credentials.
+	Header http.Header
+	// List is true for a request for many documents: it needs no ID, and its response may be larger.
+	List bool
 }
 
-// largestResponse is the limit in bytes for a response: a document with a hundred people has about 100 KiB.
-const largestResponse = 1 << 20
+// The limits in bytes for a response: a document with a hundred people has about 100 KiB, and a page of a list a hundred documents.
+const (
+	largestResponse = 1 << 20
+	largestList     = 16 << 20
+)
 
 // Get requests JSON and returns the body of a 200. Every other result is an error that package outcome reads, around a *pack.CallError.
 func (c *Client) Get(ctx context.Context, call Call) ([]byte, error) {
@@ -91,14 +99,18 @@ func (c *Client) Get(ctx context.Context, call Call) ([]byte, error) {
 	return call.Body(ctx, response)
 }
 
-// Body reads a response's whole body. It fails like Get if the body breaks off or is over 1 MiB.
+// Body reads a response's whole body. It fails like Get if the body breaks off or is over 1 MiB; 16 MiB for a list.
 func (call Call) Body(ctx context.Context, response *http.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(response.Body, largestResponse+1))
+	largest := largestResponse
+	if call.List {
+		largest = largestList
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, int64(largest)+1))
 	switch {
 	case err != nil:
 		return nil, call.failed(ctx, err)
-	case len(body) > largestResponse:
-		return nil, call.failure(fmt.Errorf("the response is over %d bytes", largestResponse))
+	case len(body) > largest:
+		return nil, call.failure(fmt.Errorf("the response is over %d bytes", largest))
 	}
 	return body, nil
 }
@@ -147,13 +159,19 @@ func (b *body) Close() error {
 }
 
 func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) {
-	if !SafeID(call.ID) {
+	if !call.List && !SafeID(call.ID) {
 		return nil, call.invalid(errors.New("the id is not valid in a URL's path"))
 	}
 	address := c.base + strings.Replace(call.Path, "{id}", url.PathEscape(call.ID), 1)
+	if len(call.Query) > 0 {
+		address += "?" + call.Query.Encode()
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, call.invalid(errors.New("the id does not form a URL"))
+	}
+	for name, values := range call.Header {
+		r.Header[name] = values
 	}
 	for name, values := range c.credentials {
 		r.Header[name] = values

@@ -144,11 +144,13 @@ func request(b body) pack.Request {
 }
 
 // requestResponse is the response to GET /v1.1/requests/{id}, as in the guide, with the values from the creation of the request. No field for
-// the state of a signer is documented, so there is none.
+// the state of a signer or a request is documented. These are the names that the pack looks for.
 type requestResponse struct {
-	ID      string           `json:"id"`
-	Name    string           `json:"name"`
-	Signers []signerResponse `json:"signers"`
+	ID        string           `json:"id"`
+	Name      string           `json:"name"`
+	Status    string           `json:"status,omitempty"`
+	Completed string           `json:"completed_time,omitempty"`
+	Signers   []signerResponse `json:"signers"`
 }
 
 type signerResponse struct {
@@ -157,6 +159,7 @@ type signerResponse struct {
 	SendTo     sendTo `json:"send_to"`
 	Signer     person `json:"signer"`
 	RequestURL string `json:"request_url"`
+	SignedTime string `json:"signed_time,omitempty"`
 }
 
 type sendTo struct {
@@ -189,9 +192,17 @@ func (c clickwrap) getRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	response := requestResponse{ID: d.ID, Name: d.Title}
+	if d.Status == party.StatusComplete {
+		response.Status, response.Completed = "complete", d.Ended.Format(timeFormat)
+	}
 	for i, who := range d.Recipients {
+		signed := ""
+		if who.Stage == party.StageSigned {
+			signed = who.Since.Format(timeFormat)
+		}
 		response.Signers = append(response.Signers, signerResponse{
-			SignerID: who.ID, Order: i + 1,
+			SignedTime: signed,
+			SignerID:   who.ID, Order: i + 1,
 			SendTo: sendTo{Email: who.ByEmail, MobileNumber: who.BySMS != ""},
 			Signer: person{
 				ID: who.ID, Email: who.Email, MobileNumber: who.Mobile,

@@ -33,6 +33,7 @@ func open(env party.Env) (party.Simulator, error) {
 }
 
 func (e esign) routes(mux *service.Routes) {
+	mux.HandleFunc("GET /api/v1/document/{$}", e.authorized(e.getDocuments))
 	for path, handler := range map[string]http.HandlerFunc{
 		"document/{id}": e.getDocument, "signer/{id}": e.getSigner, "signer/{id}/new-link": e.getNewLink, "pdf/{id}": e.getPDF,
 	} {
@@ -52,15 +53,23 @@ func (e esign) visit(r *http.Request) (party.Visit, bool) {
 // authorized requires the user and the secret of an esign-v1 source.
 func (e esign) authorized(next http.HandlerFunc) http.HandlerFunc {
 	return e.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
-		pair, ok := strings.CutPrefix(r.Header.Get("Authorization"), "ApiKey ")
-		user, secret, _ := strings.Cut(pair, ":")
-		if !ok || !e.Knows(name, func(s config.Source) bool {
-			return party.Same(user, s.Text("api.user")) && party.Same(secret, s.Text("api.secret"))
-		}) {
+		if _, ok := e.source(r); !ok {
 			writeError(w, http.StatusUnauthorized)
 			return
 		}
 		next(w, r)
+	})
+}
+
+// source returns the name of the source that a request's user and secret belong to.
+func (e esign) source(r *http.Request) (string, bool) {
+	pair, ok := strings.CutPrefix(r.Header.Get("Authorization"), "ApiKey ")
+	user, secret, _ := strings.Cut(pair, ":")
+	if !ok {
+		return "", false
+	}
+	return e.SourceWith(name, func(s config.Source) bool {
+		return party.Same(user, s.Text("api.user")) && party.Same(secret, s.Text("api.secret"))
 	})
 }
 
@@ -115,8 +124,13 @@ func (e esign) getDocument(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound)
 		return
 	}
+	party.WriteJSON(w, http.StatusOK, written(d))
+}
+
+// written returns a document as the API writes it.
+func written(d party.Document) document {
 	response := document{
-		AutoArchive: true, Created: d.Created.Format(timeFormat), Group: groupURI(d), HasFields: true, Modified: d.Created.Format(timeFormat),
+		AutoArchive: true, Created: d.Created.Format(timeFormat), Group: groupURI(d), HasFields: true, Modified: d.Modified().Format(timeFormat),
 		Name: d.Title, ResourceURI: documentURI(d.ID), SignersInOrder: d.Ordered, Status: documentStatus[d.Status],
 		User: "/api/v1/user/34034334ab34334333/", UUID: d.ID, DownloadFinal: d.Status == party.StatusComplete,
 	}
@@ -133,7 +147,7 @@ func (e esign) getDocument(w http.ResponseWriter, r *http.Request) {
 			Status: status, UUID: who.ID, ResourceURI: signerURI(who.ID),
 		})
 	}
-	party.WriteJSON(w, http.StatusOK, response)
+	return response
 }
 
 // The status codes. A number has different meanings for a document and for a signer.

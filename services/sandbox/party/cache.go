@@ -26,6 +26,17 @@ func (c *Cache[T]) Keep(item *T, keys ...string) {
 	}
 }
 
+// All returns the items, the oldest first.
+func (c *Cache[T]) All() []*T {
+	all := make([]*T, 0, len(c.order))
+	for _, keys := range c.order {
+		if item, ok := c.items[keys[0]]; ok {
+			all = append(all, item)
+		}
+	}
+	return all
+}
+
 // Find returns the item with this key.
 func (c *Cache[T]) Find(key string) (*T, bool) {
 	item, ok := c.items[key]

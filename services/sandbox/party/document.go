@@ -118,6 +118,22 @@ func (d *Document) giveTurns(at time.Time) []int {
 	return turns
 }
 
+// Modified returns the time of the document's last change.
+func (d *Document) Modified() time.Time {
+	latest := d.Created
+	for _, at := range []time.Time{d.Sent, d.Ended} {
+		if at.After(latest) {
+			latest = at
+		}
+	}
+	for _, who := range d.Recipients {
+		if who.Since.After(latest) {
+			latest = who.Since
+		}
+	}
+	return latest
+}
+
 func (d *Document) copy() Document {
 	c := *d
 	c.Recipients = slices.Clone(d.Recipients)

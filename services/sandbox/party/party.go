@@ -54,6 +54,16 @@ type Env struct {
 	Linger    func(d time.Duration) // waits, at most until the sandbox stops
 }
 
+// SourceWith returns the name of the source of that provider with these credentials; false if there is none.
+func (e Env) SourceWith(provider string, fits func(config.Source) bool) (string, bool) {
+	for _, source := range e.Config.Sources {
+		if source.Provider == provider && fits(source) {
+			return source.Name, true
+		}
+	}
+	return "", false
+}
+
 // Knows reports whether a source of that provider has these credentials.
 func (e Env) Knows(provider string, fits func(config.Source) bool) bool {
 	return slices.ContainsFunc(e.Config.Sources, func(source config.Source) bool {

@@ -78,6 +78,20 @@ func (p *Provider) Find(id string) (Document, bool) {
 	return found, ok && found.ID == id
 }
 
+// List returns copies of a source's documents that were sent, in the order in which they were created. The documentation's examples belong to no
+// source.
+func (p *Provider) List(source string) []Document {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []Document
+	for _, d := range p.documents.All() {
+		if d.Source.Name == source {
+			all = append(all, d.copy())
+		}
+	}
+	return all
+}
+
 // Recipient returns the document of a recipient, and the recipient's index in it.
 func (p *Provider) Recipient(id string) (Document, int, bool) {
 	found, ok := p.find(id)

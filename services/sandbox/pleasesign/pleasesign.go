@@ -40,6 +40,7 @@ func open(env party.Env) (party.Simulator, error) {
 
 func (p pleasesign) routes(mux *service.Routes) {
 	mux.HandleFunc("GET /document/{id}", p.authorized(p.getDocument))
+	mux.HandleFunc("GET /documents", p.authorized(p.getDocuments))
 	mux.HandleFunc("GET /document/{id}/master", p.authorized(p.getMaster))
 	mux.HandleFunc("GET /recipient/{id}/signingurl", p.authorized(p.getSigningURL))
 	mux.HandleFunc("GET /pleasesign", p.GetSigningPage(p.visit))
@@ -55,14 +56,19 @@ func (p pleasesign) visit(r *http.Request) (party.Visit, bool) {
 func (p pleasesign) authorized(next http.HandlerFunc) http.HandlerFunc {
 	return p.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Request-Id", party.RandomHex(16))
-		key, secret := r.Header.Get("X-Pleasesign-Key"), r.Header.Get("X-Pleasesign-Secret")
-		if !p.Knows(name, func(s config.Source) bool {
-			return party.Same(key, s.Text("api.key")) && party.Same(secret, s.Text("api.secret"))
-		}) {
+		if _, ok := p.source(r); !ok {
 			writeError(w, http.StatusUnauthorized)
 			return
 		}
 		next(w, r)
+	})
+}
+
+// source returns the name of the source that a request's keys belong to.
+func (p pleasesign) source(r *http.Request) (string, bool) {
+	key, secret := r.Header.Get("X-Pleasesign-Key"), r.Header.Get("X-Pleasesign-Secret")
+	return p.SourceWith(name, func(s config.Source) bool {
+		return party.Same(key, s.Text("api.key")) && party.Same(secret, s.Text("api.secret"))
 	})
 }
 
@@ -110,6 +116,11 @@ func (p pleasesign) getDocument(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound)
 		return
 	}
+	party.WriteJSON(w, http.StatusOK, written(d))
+}
+
+// written returns a document as the API writes it.
+func written(d party.Document) document {
 	response := document{
 		ID: d.ID, Title: d.Title, Message: "Please sign.", Status: documentStatus[d.Status], SenderID: "a6564df8db9e9624",
 		SenderName: "Charlotte Brown", SenderEmail: "charlotte.brown@example.com", SenderBusiness: "Brown & Co",
@@ -135,7 +146,7 @@ func (p pleasesign) getDocument(w http.ResponseWriter, r *http.Request) {
 		}
 		response.Recipients = append(response.Recipients, one)
 	}
-	party.WriteJSON(w, http.StatusOK, response)
+	return response
 }
 
 // PleaseSign's states of documents and recipients. A recipient who has opened a document is still "sent".

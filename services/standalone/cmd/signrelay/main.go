@@ -80,6 +80,7 @@ var commands = []command{
 	{"reminders list", "[<document>]", "list the scheduled reminders, the next ones first", jsonFlag, remindersList},
 	{"reminders cancel", "<document>", "cancel a document's scheduled reminders, also the later ones", reminderFlags("cancel"), remindersCancel},
 	{"reminders now", "<document>", "make a document's next reminders due at once", reminderFlags("make"), remindersNow},
+	{"reconcile", "<provider>/<source>", "ask the provider for facts that no callback brought, and store them", reconcileFlags, reconcile},
 	{"quarantine list", "", "list callbacks that could not be read", quarantineListFlags, quarantineList},
 	{"quarantine show", "<number>", "show a quarantined callback; with --body, only its body, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>…|--reason <reason>|…|--all", "process quarantined callbacks again, and store the events", quarantineReplayFlags, quarantineReplay},
