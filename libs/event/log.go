@@ -307,15 +307,32 @@ type Stored struct {
 // each of them is read by its exact subject.
 func (l Log) Document(ctx context.Context, who Signer, types []string) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
-		subjects := make([]string, len(types))
-		for i, typ := range types {
-			subjects[i] = SubjectOf(who.Source, who.Provider, typ, who.Document)
-		}
+		subjects := subjectsOf(who, types)
 		present, err := l.Present(ctx, subjects...)
 		if err != nil {
 			yield(Stored{}, err)
 			return
 		}
+		for stored, err := range l.documentAt(ctx, who, subjects, present) {
+			if !yield(stored, err) {
+				return
+			}
+		}
+	}
+}
+
+// subjectsOf returns the subjects of the events of a signer's document with these types.
+func subjectsOf(who Signer, types []string) []string {
+	subjects := make([]string, len(types))
+	for i, typ := range types {
+		subjects[i] = SubjectOf(who.Source, who.Provider, typ, who.Document)
+	}
+	return subjects
+}
+
+// documentAt yields the events of a signer's document on those of the subjects that are present.
+func (l Log) documentAt(ctx context.Context, who Signer, subjects []string, present map[string]bool) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
 		for _, subject := range subjects {
 			if !present[subject] {
 				continue

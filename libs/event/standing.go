@@ -52,6 +52,27 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 		}
 		events = append(events, stored.Event)
 	}
+	return standingOf(events, who), nil
+}
+
+// StandingWith works like Standing. It also reports whether the log has an event of another type about the document, without another request.
+func (l Log) StandingWith(ctx context.Context, who Signer, typ string) (is Standing, has bool, err error) {
+	subjects := subjectsOf(who, append(slices.Clone(standingTypes), typ))
+	present, err := l.Present(ctx, subjects...)
+	if err != nil {
+		return Standing{}, false, err
+	}
+	var events []*signingv1.SigningEvent
+	for stored, err := range l.documentAt(ctx, who, subjects[:len(standingTypes)], present) {
+		if err != nil {
+			return Standing{}, false, err
+		}
+		events = append(events, stored.Event)
+	}
+	return standingOf(events, who), present[subjects[len(standingTypes)]], nil
+}
+
+func standingOf(events []*signingv1.SigningEvent, who Signer) Standing {
 	past := PastOf(events)
 	s := Standing{Sent: past.Sent()}
 	if n := len(past.Sendings); n > 0 {
@@ -71,7 +92,7 @@ func (l Log) Standing(ctx context.Context, who Signer) (Standing, error) {
 	case who.Recipient != "" && optedOut(events, who.Recipient):
 		s.Over = OverOptedOut
 	}
-	return s, nil
+	return s
 }
 
 // optedOut reports whether the person's latest wish is to get no messages about the document.

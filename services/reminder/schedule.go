@@ -47,18 +47,21 @@ func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		return nil, outcome.Skip(notification.OlderThanLog) // the log may have lost the person's signature
 	}
 	who := event.SignerOf(e)
-	is, err := r.log.Standing(ctx, who)
+	is, reminded, err := r.log.StandingWith(ctx, who, event.ReminderScheduled)
 	if err != nil {
 		return nil, err
 	}
 	if is.Over != "" {
 		return nil, outcome.Skip(is.Over)
 	}
-	waiting, err := r.waiting(ctx, flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient))
-	if err != nil {
-		return nil, err
+	var all []waiting
+	if reminded { // some person of the document; otherwise a request to REMIND, a tenth of the CPU of a schedule, would find nothing
+		all, err = r.waiting(ctx, flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient))
+		if err != nil {
+			return nil, err
+		}
 	}
-	for _, w := range waiting {
+	for _, w := range all {
 		if w.signer == who && !w.before(is) {
 			return nil, outcome.Skip("scheduled")
 		}
