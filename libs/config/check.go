@@ -110,6 +110,9 @@ func (c *Checker) sources(sources []Source) {
 		c.EachOf(key+".notify.channels", s.Notify.Channels, event.ChannelNames()...)
 		c.EachOf(key+".notify.kinds", s.Notify.Kinds, event.KindNames()...)
 		c.reminders(key+".reminders", s.Reminders)
+		if s.Retention != 0 && (s.Retention < leastRetention || s.Retention > mostRetention) {
+			c.Mistake(key+".retention", "want %v to %v, or 0 to keep documents as long as the log keeps events", leastRetention, mostRetention)
+		}
 		c.quietHours(key+".quiet_hours", s.QuietHours)
 		c.fallback(key+".fallback", s.Fallback)
 		c.EachOf(key+".keep", s.Keep, KeepCallbacks, KeepTexts)
@@ -267,3 +270,10 @@ func (c *Checker) redisAddresses(r Redis, u *url.URL, all []string) {
 
 // longestDrain is longer than a load balancer needs to notice the shutdown. A supervisor must wait this long plus 20 s before it kills a process.
 const longestDrain = 2 * time.Minute
+
+// A shorter retention could end while a provider still repeats a callback; a longer one would be without effect, because the log keeps events
+// for 90 days.
+const (
+	leastRetention = 7 * 24 * time.Hour
+	mostRetention  = 89 * 24 * time.Hour
+)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Source is one account at one provider whose callbacks are accepted. These are the settings that each source has; its provider declares the
@@ -28,6 +29,8 @@ type Source struct {
 	Keep []string `yaml:"keep"`
 	// Reconcile is the nightly comparison with the provider.
 	Reconcile Reconcile `yaml:"reconcile"`
+	// Retention is the time after its last event after which a document is erased; 0 keeps it as long as the log keeps events.
+	Retention time.Duration `yaml:"retention"`
 
 	provided *provided // the settings of its provider; nil for a source without any
 }

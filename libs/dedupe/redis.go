@@ -261,3 +261,14 @@ func ReadEpochs(ctx context.Context, client redis.UniversalClient, ring keyring.
 	}
 	return all, nil
 }
+
+// Forget removes everything that the store has about these ids.
+func (r *Redis) Forget(ctx context.Context, ids ...string) error {
+	pipe := r.client.Pipeline()
+	for _, id := range ids {
+		key, _ := r.entries.locate(id)
+		pipe.Del(ctx, key)
+	}
+	_, err := pipe.Exec(ctx)
+	return unavailable(ctx, "forget", err)
+}

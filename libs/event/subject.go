@@ -30,7 +30,12 @@ func Subject(e *signingv1.SigningEvent) string {
 
 // SubjectOf returns the subject of a source's events of one type about one document. An empty id means no document.
 func SubjectOf(source, provider, eventType, documentID string) string {
-	return prefix + source + "." + provider + "." + eventType + "." + DocumentToken(documentID)
+	return SubjectOfToken(source, provider, eventType, DocumentToken(documentID))
+}
+
+// SubjectOfToken is SubjectOf for a document's token.
+func SubjectOfToken(source, provider, eventType, token string) string {
+	return prefix + source + "." + provider + "." + eventType + "." + token
 }
 
 // DocumentFilter returns the filter for all events of one document, from any source and provider.
@@ -107,3 +112,9 @@ func DocumentToken(id string) string {
 func illegalInToken(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
+
+// FilterOfToken returns the filter for all events of the document with that token, from any source and provider.
+func FilterOfToken(token string) string { return prefix + "*.*.*.*." + token }
+
+// SourceFilter returns the filter for all events of one source.
+func SourceFilter(source, provider string) string { return prefix + source + "." + provider + ".>" }

@@ -16,6 +16,9 @@ const (
 	DocumentVoided    = "document.voided"
 	DocumentExpired   = "document.expired"
 	DocumentUpdated   = "document.updated"
+	DocumentErased    = "document.erased"
+	DocumentHeld      = "document.held"
+	DocumentReleased  = "document.released"
 
 	RecipientQueued          = "recipient.queued"
 	RecipientSent            = "recipient.sent"
@@ -88,6 +91,9 @@ var Types = []Type{
 	{DocumentVoided, true, "The sender has withdrawn the document."},
 	{DocumentExpired, true, "The time to sign is over."},
 	{DocumentUpdated, false, "A second report of a fact has data that the first did not have; the attribute signrelay.updates is the id of the event that it adds to."},
+	{DocumentErased, false, "An operator or a retention period removed a document, or a person from a document; document.id is not its id but the hash by which teams find it, and attributes.sequences are the places of the removed events in the log."},
+	{DocumentHeld, false, "An operator put a document under a legal hold: it is not erased, and its events are kept beyond the age of the log."},
+	{DocumentReleased, false, "An operator ended the legal hold of a document."},
 
 	{RecipientQueued, false, "The provider will send the document to the person later."},
 	{RecipientSent, false, "The provider has sent the document to the person."},

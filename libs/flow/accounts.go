@@ -101,7 +101,17 @@ func reader() string {
 		fmt.Fprintf(&b, "    %s\n", quote(subject))
 	}
 	b.WriteString("  ]\n  subscribe: {deny: " + quote(copyDelivery+".>") + "}\n}\n")
+	b.WriteString("\n# A user of the account that removes from the copy what was erased from the log (signrelay erase --copy). Its other users may not.\nERASES: {\n  publish: [\n")
+	for _, subject := range erases() {
+		fmt.Fprintf(&b, "    %s\n", quote(subject))
+	}
+	b.WriteString("  ]\n  subscribe: \"_INBOX.>\"\n}\n")
 	return b.String()
+}
+
+// erases returns the subjects on which a team's user publishes that removes events from the copy.
+func erases() []string {
+	return []string{"$JS.API.INFO", streamInfo + Signing, direct + Signing, "$JS.API.STREAM.MSG.DELETE." + Signing}
 }
 
 // reads returns the subjects on which a subscriber may publish in its own account. No other party has consumers there.

@@ -5,6 +5,7 @@ package flow
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -39,6 +40,7 @@ const (
 	Quarantine = "QUARANTINE"
 	DLQ        = "DLQ"
 	Replay     = "REPLAY"
+	Hold       = "HOLD"
 )
 
 const day = 24 * time.Hour
@@ -59,6 +61,8 @@ var Streams = []Stream{
 	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Purpose: "inputs on which a stage gave up, byte for byte, with the reason"},
 	// As long as DLQ: a second replay of the same dead letter is detected because its subject is taken.
 	{Name: Replay, Subjects: []string{Replays}, MaxAge: 30 * day, Purpose: "dead letters that an operator replayed to their stage"},
+	// Without an age limit: a legal hold must not end with the age of the log (docs/adr/0042).
+	{Name: Hold, Subjects: []string{HeldEvents}, Purpose: "copies of the events of documents under a legal hold"},
 }
 
 // Bucket is a JetStream key-value bucket.
@@ -83,6 +87,9 @@ const (
 	// OptOuts is written by the SMS sender and the shortener.
 	OptOuts = "OPTOUTS"
 	Inbound = "INBOUND"
+	// Erased is written by the command line and the keeper, and read by ingest.
+	Erased = "ERASED"
+	Holds  = "HOLDS"
 )
 
 // Remember is the time for which an ingested event's id is remembered. It is longer than the longest retry of a provider, PleaseSign's three
@@ -101,6 +108,8 @@ var Buckets = []Bucket{
 	{Name: Texts, MaxAge: RememberText, Purpose: "the delivery receipts of each text message, and the last text to each number"},
 	{Name: OptOuts, Purpose: "who does not want messages any more, under keyed hashes"},
 	{Name: Inbound, MaxAge: RememberInbound, Purpose: "replies to texts that were handled, and parts of long ones"},
+	{Name: Erased, Purpose: "which documents were erased, when, why and by whom, under keyed hashes"},
+	{Name: Holds, Purpose: "which documents are under a legal hold, since when, why and by whom"},
 }
 
 // UpdateAttempts is the number of times that a replica tries to change an entry of a bucket, while other replicas change it too. In each
@@ -152,6 +161,9 @@ type Uses struct {
 	// Claims is the namespace of its claims in the dedupe store. A stage with an outside effect always claims its inputs, by default under
 	// its own name.
 	Claims string
+	// Removes lists the streams from which it removes messages, and the streams of buckets from which it removes entries, with the
+	// confirmations of the senders in Redis. No service but the keeper may do that.
+	Removes []string
 }
 
 // Keys are the entries of a bucket that a service may write. It may read the whole bucket.
@@ -161,7 +173,10 @@ type Keys struct {
 }
 
 // lookup returns the stream of a bucket, for a service that reads several of its entries in one request.
-func lookup(bucket string) string { return "KV_" + bucket }
+func lookup(bucket string) string { return bucketStream + bucket }
+
+// bucketStream is the beginning of the name of a bucket's stream.
+const bucketStream = "KV_"
 
 // Rate limits that replicas share: the first words of their keys.
 const (
@@ -176,8 +191,9 @@ const (
 // Producers of the flow.
 var Producers = []Producer{
 	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Receives: "callbacks", Purpose: "stores the providers' callbacks in the log", Uses: Uses{
-		Streams: []string{Signing, Quarantine}, // lookups of stored events, after a crash or if the dedupe store has a gap
-		Buckets: []Keys{{State, "dedupe.>"}},   // the gaps: times without Redis
+		// Lookups of stored events, after a crash or if the dedupe store has a gap; the documents that were erased.
+		Streams: []string{Signing, Quarantine, lookup(Erased)},
+		Buckets: []Keys{{State, "dedupe.>"}}, // the gaps: times without Redis
 		Claims:  IngestClaims,
 	}},
 	{
@@ -189,6 +205,31 @@ var Producers = []Producer{
 			Claims:  IngestClaims, // a late callback and a reconciliation must not both store a fact
 		},
 	},
+	{Name: Keeper, Publishes: slices.Concat([]string{event.Everything, HeldEvents, FillRemind, RemindersOf("*", "*", ""), Fallbacks},
+		laters(LaterFilter), laters(FillLater)),
+		Purpose: "erases documents after the retention period of their source, and copies events under a legal hold",
+		Uses: Uses{
+			Streams: append([]string{lookup(Holds)}, erasable...),
+			Buckets: []Keys{{Erased, "erased.>"}, {Memory, fill}, {Attempts, fill}, {Texts, fill}, {Inbound, fill}, {Links, fill}, {Holds, fill}},
+			Removes: erasable,
+		}},
+}
+
+// erasable are the streams with data of documents and people, from which the keeper removes.
+var erasable = []string{
+	Signing, Notify, LaterSMS, LaterEmail, Remind, Quarantine, DLQ, Replay, Hold,
+	lookup(Memory), lookup(Links), lookup(Attempts), lookup(Texts), lookup(Inbound),
+}
+
+// fill is the key on which an erasure writes to make the server rewrite the file of a bucket.
+const fill = "fill"
+
+// laters returns a filter for each channel with scheduled messages.
+func laters(filter func(channel string) string) (all []string) {
+	for _, channel := range []string{"sms", "email"} {
+		all = append(all, filter(channel))
+	}
+	return all
 }
 
 // Reconciler is the name of the producer that reconciles the log with the providers.
@@ -256,6 +297,9 @@ type Stage struct {
 	Optional bool
 	Policy   Policy
 }
+
+// Keeper is the name of the service that enforces retention periods and legal holds.
+const Keeper = "keeper"
 
 // Names of the stages.
 const (

@@ -40,6 +40,16 @@ func user(name string, publishes []string, uses Uses, works []string) User {
 	for _, b := range uses.Buckets {
 		may = append(may, "$KV."+b.Bucket+"."+b.Keys, direct+"KV_"+b.Bucket+".$KV."+b.Bucket+".>", streamInfo+"KV_"+b.Bucket)
 	}
+	if len(uses.Removes) > 0 { // it stores an event again without the request that the event carries, when the enricher has read the copy
+		may = append(may, consumerInfo+Signing+"."+Enricher)
+	}
+	for _, s := range uses.Removes {
+		if strings.HasPrefix(s, bucketStream) {
+			may = append(may, "$JS.API.STREAM.PURGE."+s)
+		} else {
+			may = append(may, "$JS.API.STREAM.MSG.DELETE."+s)
+		}
+	}
 	return User{Name: name, Publish: union(may, allServices)}
 }
 

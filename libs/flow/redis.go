@@ -42,6 +42,14 @@ func RedisUsers() []RedisUser {
 			u.Keys = append(u.Keys, namespace+":*", redisEpoch, redisParts)
 			u.Commands = append(slices.Clone(redisCommands), claimCommands...)
 		}
+		if len(uses.Removes) > 0 { // it removes the senders' confirmations
+			for _, s := range Stages {
+				if s.Effect && !slices.Contains(u.Keys, ClaimsOf(s.Name)+":*") {
+					u.Keys = append(u.Keys, ClaimsOf(s.Name)+":*")
+				}
+			}
+			u.Commands = append(slices.Clone(redisCommands), "del")
+		}
 		if _, sends := event.ChannelOfStage(service); sends { // it counts its messages
 			u.Keys = append(u.Keys, redisCounts)
 		}

@@ -18,6 +18,7 @@ const (
 	duePrefix        = remindPrefix + "due."
 	fallbackPrefix   = remindPrefix + "fallback."
 	fallbackDue      = remindPrefix + "fallback-due."
+	holdPrefix       = "hold.v1."
 )
 
 // Filters of all subjects of a stream or a stage.
@@ -34,6 +35,8 @@ const (
 	// Fallbacks are the schedules of fallbacks. Their subjects have two tokens more than those of reminders, so no filter of one matches the other.
 	Fallbacks    = fallbackPrefix + "*.*.*.*.*"
 	DueFallbacks = fallbackDue + "*.*.*.*.*"
+	// HeldEvents are the copies of the events of documents under a legal hold.
+	HeldEvents = holdPrefix + ">"
 )
 
 // LinkSubject returns the subject of a notification that waits for its short link: notify.v1.link.<source>.<provider>.<document>.
@@ -185,3 +188,58 @@ func (s Stage) Replays() string { return replayPrefix + s.Name + ".>" }
 // ReplaySubject returns the subject on which an input is replayed to its stage: replay.v1.<stage>.<stream>.<sequence>.<replay>. The place is
 // everything after the version.
 func ReplaySubject(place string) string { return replayPrefix + place }
+
+// HoldSubject returns the subject of the copy of an event of a document under a legal hold: hold.v1. and the event's subject in the log after
+// its version.
+func HoldSubject(a event.Address) string {
+	return holdPrefix + a.Source + "." + a.Provider + "." + a.Type + "." + a.Document
+}
+
+// HeldOf returns the filter of the copies of a document's events.
+func HeldOf(source, provider, document string) string {
+	return holdPrefix + source + "." + provider + ".*.*." + document
+}
+
+// Place is the document that the subject of a message names, and the person if the subject names one.
+type Place struct {
+	Source, Provider string
+	Document         string // its token, see event.DocumentToken
+	Recipient        string // the token of the person's id; empty if the subject has none
+}
+
+// PlaceOf returns the document of a subject of SIGNING, NOTIFY, REMIND, HOLD and the streams of scheduled messages; false for other subjects.
+func PlaceOf(subject string) (Place, bool) {
+	if a, ok := event.ParseSubject(subject); ok {
+		return Place{Source: a.Source, Provider: a.Provider, Document: a.Document}, true
+	}
+	if a, ok := ParseNotification(subject); ok {
+		return Place{Source: a.Source, Provider: a.Provider, Document: a.Document}, true
+	}
+	if rest, ok := strings.CutPrefix(subject, holdPrefix); ok {
+		t := strings.Split(rest, ".")
+		if len(t) != 5 {
+			return Place{}, false
+		}
+		return Place{Source: t[0], Provider: t[1], Document: t[4]}, true
+	}
+	rest, ok := strings.CutPrefix(subject, remindPrefix)
+	if !ok {
+		return Place{}, false
+	}
+	// A source may have the name "due", so the number of tokens decides.
+	switch t := strings.Split(rest, "."); len(t) {
+	case 4:
+		return Place{t[0], t[1], t[2], t[3]}, true
+	case 5, 6:
+		return Place{t[1], t[2], t[3], t[4]}, true
+	default:
+		return Place{}, false
+	}
+}
+
+// FillRemind is a subject of REMIND, and FillLater one of a stream of scheduled messages, which no consumer reads. An erasure writes on it to make
+// the server rewrite its files.
+const FillRemind = remindPrefix + "fill"
+
+// FillLater returns the subject for the channel's stream.
+func FillLater(channel string) string { return laterPrefix + channel + ".fill" }

@@ -32,7 +32,7 @@ func Open(ctx context.Context, js jetstream.JetStream, ring keyring.Ring) (Store
 	if err != nil {
 		return Store{}, fmt.Errorf("open bucket %s: %w", flow.OptOuts, err)
 	}
-	return Store{bucket: bucket, log: event.Log{JS: js, Stream: "KV_" + flow.OptOuts}, keys: ring.For("optouts")}, nil
+	return Store{bucket: bucket, log: event.Log{JS: js, Stream: "KV_" + flow.OptOuts}, keys: purposeKeys(ring)}, nil
 }
 
 // Who is one who may opt out: see Number and Person.
@@ -57,9 +57,15 @@ func Person(who event.Signer) Who {
 	}, "/")}
 }
 
-// keysOf returns the keys of an entry, of the newest master key first.
-func (s Store) keysOf(who Who) []string {
-	all := s.keys.Names(who.text)
+// Keys returns the keys of an entry in the bucket, of the newest master key first.
+func Keys(ring keyring.Ring, who Who) []string { return keysOf(purposeKeys(ring), who) }
+
+func purposeKeys(ring keyring.Ring) keyring.Keys { return ring.For("optouts") }
+
+func (s Store) keysOf(who Who) []string { return keysOf(s.keys, who) }
+
+func keysOf(keys keyring.Keys, who Who) []string {
+	all := keys.Names(who.text)
 	for i := range all {
 		all[i] = who.family + all[i]
 	}

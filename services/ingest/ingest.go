@@ -16,7 +16,9 @@ import (
 	"github.com/signrelay/signrelay/libs/batching"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
@@ -52,6 +54,11 @@ func (h *handler) run(ctx context.Context) error {
 	h.env.Public.Handle("/webhooks", h)
 	h.env.Public.Handle("/webhooks/", h)
 	h.env.Public.HandleUnrouted(h)
+	var err error
+	if h.store.erased, err = erase.WatchTombstones(ctx, h.env.JS, keyring.New(h.env.Config.MasterKeys())); err != nil {
+		h.env.Log.ErrorContext(ctx, "the list of erased documents cannot be read; the keeper removes their late events", "error", err)
+	}
+	defer h.store.erased.Close()
 	h.env.Up()
 	<-ctx.Done() // the listener is closed by then
 	h.confirmations.Wait()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
@@ -33,6 +34,7 @@ type store struct {
 	quarantine event.Log
 	metrics    *metrics
 	unsettled  unsettled
+	erased     *erase.Tombstones // nil in a replay from the quarantine
 }
 
 const (
@@ -91,6 +93,7 @@ func (s *store) putLate(ctx context.Context, src source, got reading) response {
 
 // put stores the items of a reading. judge returns the state of an item after a successful claim.
 func (s *store) put(ctx context.Context, src source, got reading, judge func(dedupe.Claim) state) response {
+	got.events = s.withoutErased(ctx, got.events)
 	if len(got.events)+len(got.unreadable) == 0 {
 		return accepted(nil)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/signrelay/signrelay/services/enricher"
 	"github.com/signrelay/signrelay/services/ingest"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
+	"github.com/signrelay/signrelay/services/keeper"
 	"github.com/signrelay/signrelay/services/reconciler"
 	"github.com/signrelay/signrelay/services/reminder"
 	"github.com/signrelay/signrelay/services/sandbox"
@@ -26,6 +27,7 @@ var Services = []service.Service{
 	sandbox.Service,
 	reminder.Service,
 	reconciler.Service,
+	keeper.Service,
 }
 
 // Sections lists the settings of the command line. No service reads them.

@@ -52,6 +52,7 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 	suppress(t, h)
 	replay(t, h)
 	remind(t, h)
+	eraseOne(t, h)
 
 	asyncapi := read(t, "asyncapi.yaml")
 	documented := documentedTypes(t, asyncapi)
@@ -211,6 +212,17 @@ func remind(t *testing.T, h *testenv.Env) {
 	})
 	if output, err := h.Command(t, "reminders", "now", "--yes", document); err != nil {
 		t.Errorf("%v: %s", err, output)
+	}
+}
+
+// eraseOne holds a document, releases it, and erases it.
+func eraseOne(t *testing.T, h *testenv.Env) {
+	t.Helper()
+	document := h.Play(t, "pleasesign", "declined")[0]
+	for _, line := range [][]string{{"hold", "add"}, {"hold", "remove"}, {"erase"}} {
+		if output, err := h.Command(t, append(line, "--reason", "request 12", "--by", "ops", "--yes", document)...); err != nil {
+			t.Errorf("%v: %v: %s", line, err, output)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package permissions_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 

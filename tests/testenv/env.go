@@ -97,7 +97,7 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 }
 
 // Services lists the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
-var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler"}
+var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper"}
 
 // Replicated starts Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
 // behind a load balancer; here the second one has its own, which no client calls.

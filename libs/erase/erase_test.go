@@ -1,0 +1,564 @@
+package erase_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/erase"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/realtest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// world is an installation with messages about two documents in every place.
+type world struct {
+	t      *testing.T
+	broker *realtest.Broker
+	folder string
+	js     jetstream.JetStream
+	eraser *erase.Eraser
+}
+
+const (
+	goneDocument = "GONE7f3a9c5512"
+	keptDocument = "KEPT0b8d1e4421"
+	goneEmail    = "gone.person@example.com"
+	goneMobile   = "+61412345678"
+	goneName     = "Gonatella Versigno"
+	keptEmail    = "kept.person@example.com"
+	keptName     = "Keptolina Remains"
+)
+
+var ring = keyring.New([]string{strings.Repeat("k", 32)})
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	folder := t.TempDir()
+	broker := realtest.NATSWith(t, func(o *server.Options) { o.StoreDir = folder })
+	_, js := broker.Connect()
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	return &world{t, broker, folder, js, &erase.Eraser{JS: js, Ring: ring}}
+}
+
+func (w *world) publish(m *nats.Msg, err error) {
+	w.t.Helper()
+	if err == nil {
+		_, err = w.js.PublishMsg(w.t.Context(), m)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+type person struct{ id, first, last, email, mobile string }
+
+var (
+	gonePerson = person{"recipient-gone", "Gonatella", "Versigno", goneEmail, goneMobile}
+	keptPerson = person{"recipient-kept", "Keptolina", "Remains", keptEmail, "+61498765432"}
+)
+
+func signing(document string, p person, typ string, n int) *signingv1.SigningEvent {
+	e := &signingv1.SigningEvent{
+		Source: "acme", Provider: "pleasesign", Type: typ, OccurredAt: timestamppb.New(time.Unix(int64(n), 0)), Verification: signingv1.Verification_VERIFICATION_HMAC,
+		Document: &signingv1.Document{Id: document, Title: "Contract"}, Attributes: map[string]string{"n": fmt.Sprint(n)},
+	}
+	if p.id != "" {
+		e.Recipient = &signingv1.Recipient{Id: p.id, FirstName: p.first, LastName: p.last, Email: p.email, Mobile: p.mobile}
+	}
+	e.Id = event.OccurrenceID(e, document, p.id, fmt.Sprint(n))
+	return e
+}
+
+func notification(document string, p person, n int) *notifyv1.Notification {
+	return &notifyv1.Notification{
+		Id: fmt.Sprintf("notification%s%d", document, n), Source: "acme", Provider: "pleasesign", DocumentId: document, DocumentTitle: "Contract",
+		Kind: notifyv1.Kind_KIND_INVITATION, Channel: event.SMS,
+		To: &notifyv1.Person{RecipientId: p.id, FirstName: p.first, LastName: p.last, Email: p.email, Mobile: p.mobile},
+	}
+}
+
+// fill writes messages about a document and a person into every place.
+func (w *world) fill(document string, p person) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	for n, typ := range []string{event.DocumentSent, event.RecipientSent, event.RecipientSigned, event.NotificationSent} {
+		e := signing(document, p, typ, n)
+		if typ == event.DocumentSent {
+			e.Recipient = nil
+		}
+		m, err := event.Message(ctx, e)
+		w.publish(m, err)
+	}
+	n := notification(document, p, 1)
+	data, err := proto.Marshal(n)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	message := func(subject string, id string) *nats.Msg {
+		return &nats.Msg{Subject: subject, Header: nats.Header{"Nats-Msg-Id": {id}, "ce-id": {id}}, Data: data}
+	}
+	w.publish(message(flow.SendSubject("sms", "acme", "pleasesign", document), "input-"+document), nil)
+	w.publish(message(flow.LinkSubject("acme", "pleasesign", document), "link-"+document), nil)
+	for channel, at := range map[string]time.Duration{"sms": time.Hour, "email": 0} {
+		m := message(flow.LaterSubject(channel, "acme", "pleasesign", document, "id-"+document), "later-"+channel+document)
+		flow.Schedule(m, time.Now().Add(at), flow.DueLaterSubject(channel, "acme", "pleasesign", document, "id-"+document))
+		w.publish(m, nil)
+	}
+	reminder := &nats.Msg{Subject: flow.ReminderSubject("acme", "pleasesign", document, p.id), Header: nats.Header{}, Data: []byte(`{"document":"` + document + `"}`)}
+	flow.Schedule(reminder, time.Now().Add(time.Hour), flow.DueSubject("acme", "pleasesign", document, p.id))
+	w.publish(reminder, nil)
+	w.publish(&nats.Msg{
+		Subject: flow.QuarantineSubject("acme", "pleasesign", "unreadable"), Header: nats.Header{"Signrelay-Header": {"{}"}},
+		Data: []byte(`{"document_id":"` + document + `","email":"` + p.email + `","mobile":"` + p.mobile + `","name":"` + p.first + " " + p.last + `"`),
+	}, nil)
+	dead := message("", "")
+	dead.Header = nats.Header{
+		"Signrelay-Dlq-Subject": {flow.SendSubject("sms", "acme", "pleasesign", document)}, "Signrelay-Dlq-Id": {"input-" + document}, "Signrelay-Dlq-Stage": {"sms-sender"},
+		"Nats-Msg-Id": {"dlq-" + document},
+	}
+	dead.Subject = flow.StageNamed(flow.SMSSender).DeadSubject()
+	w.publish(dead, nil)
+	dead.Subject = flow.ReplaySubject("sms-sender.NOTIFY.1." + document[:4])
+	w.publish(dead, nil)
+
+	put := func(bucket, key, value string) {
+		w.t.Helper()
+		kv, err := w.js.KeyValue(ctx, bucket)
+		if err == nil {
+			_, err = kv.PutString(ctx, key, value)
+		}
+		if err != nil {
+			w.t.Fatal(bucket, err)
+		}
+	}
+	about := `"source":"acme","provider":"pleasesign","document":"` + document + `","recipient":"` + p.id + `"`
+	for range 2 { // the first revision stays in the server's file
+		put(flow.Texts, n.GetId(), "{"+about+"}")
+		put(flow.Texts, "to."+ring.For("inbound").Names("to/" + strings.TrimPrefix(p.mobile, "+"))[0], "{"+about+"}")
+		put(flow.Inbound, "text.hash-of-"+p.id, "{"+about+"}")
+		put(flow.Attempts, "message.sms."+n.GetId(), `{"held":{`+about+`}}`)
+		put(flow.Memory, "sms-sender.input-"+document, `1[{"s":"`+event.SubjectOf("acme", "pleasesign", event.NotificationSent, document)+`"}]`)
+	}
+	link := "link.mac-of-" + p.id
+	put(flow.Links, link, string(ring.For("link-value").Seal([]byte("{"+about+`,"title":"Contract"}`), []byte(link))))
+}
+
+// files returns the files of the stopped server that contain one of the texts.
+func (w *world) files(texts ...string) []erase.Left {
+	w.t.Helper()
+	w.broker.Stop()
+	defer func() {
+		w.broker.Start()
+		_, w.js = w.broker.Connect()
+		w.eraser.JS = w.js
+	}()
+	left, err := erase.SearchFiles(context.Background(), w.folder, texts...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return left
+}
+
+func (w *world) erase(target erase.Target) *erase.Found {
+	w.t.Helper()
+	found, err := w.eraser.Find(w.t.Context(), target)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.eraser.Run(w.t.Context(), target, found, erase.Order{By: "ops", Reason: "request 12"}, time.Now()); err != nil {
+		w.t.Fatal(err)
+	}
+	return found
+}
+
+// After an erasure, no file of the server has a byte of the document: of its id, or of the people on it. The other document is unchanged.
+func TestNothingOfADocumentIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	w.fill(keptDocument, keptPerson)
+	gone := []string{goneDocument, goneEmail, goneMobile, "Gonatella", "Versigno", gonePerson.id}
+	if left := w.files(gone...); len(left) < 10 {
+		t.Fatalf("only %d files have the document before", len(left))
+	}
+	before := w.count()
+	found := w.erase(erase.Target{IDs: []string{goneDocument}})
+	for name := range before {
+		if found.Messages[name] == 0 && name != "HOLD" && name != "KV_STATE" {
+			t.Errorf("nothing was found in %s", name)
+		}
+	}
+	if left := w.files(gone...); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	for name, n := range w.count() {
+		if name != "KV_ERASED" && name != "SIGNING" && n*2 != before[name] && name != "HOLD" {
+			t.Errorf("%s: %d of %d messages", name, n, before[name])
+		}
+	}
+	if again, err := w.eraser.Find(t.Context(), erase.Target{IDs: []string{goneDocument}}); err != nil || !again.Empty() {
+		t.Errorf("found again: %v, %v", again.Messages, err)
+	}
+	reports := w.events(event.DocumentErased)
+	if len(reports) != 1 || reports[0].GetDocument().GetId() != event.ErasedID("acme", "pleasesign", goneDocument) || reports[0].GetAttributes()["sequences"] != "1-4" {
+		t.Errorf("reports: %v", reports)
+	}
+}
+
+func (w *world) count() map[string]int {
+	w.t.Helper()
+	all := map[string]int{}
+	for info := range w.js.ListStreams(w.t.Context()).Info() {
+		if info.State.Msgs > 0 {
+			all[info.Config.Name] = int(info.State.Msgs)
+		}
+	}
+	return all
+}
+
+func (w *world) events(typ string) (all []*signingv1.SigningEvent) {
+	w.t.Helper()
+	for m, err := range (event.Log{JS: w.js, Stream: flow.Signing}).Messages(w.t.Context(), event.TypeFilter(typ), time.Time{}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// Every stream and bucket of the map has a rule.
+func TestEveryPlaceHasARule(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{}
+	for _, p := range erase.Places() {
+		if p.Rule == "" {
+			t.Errorf("%s has no rule: add it to libs/erase/places.go", p.Name)
+		}
+		names[p.Name] = true
+	}
+	for _, s := range flow.Streams {
+		if !names[s.Name] {
+			t.Errorf("%s is missing", s.Name)
+		}
+	}
+}
+
+// A person disappears from a document that has other people: from all events that have the address, the id or the name. The other people and
+// the document stay, and only the person's opt-out stays until it is to go, too.
+func TestNothingOfAPersonIsLeft(t *testing.T) {
+	t.Parallel()
+	for address, with := range map[string][]string{
+		goneEmail: {goneEmail, goneName, gonePerson.id}, goneMobile: {goneEmail, "61412345678", goneName, gonePerson.id},
+	} {
+		t.Run(address, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.fill(goneDocument, gonePerson)
+			w.fill(keptDocument, keptPerson)
+			both := signing(goneDocument, keptPerson, event.RecipientSigned, 9)
+			m, err := event.Message(t.Context(), both)
+			w.publish(m, err)
+			naming := signing(goneDocument, keptPerson, event.RecipientOpened, 10)
+			naming.Attributes["note"] = "forwarded by " + goneName
+			m, err = event.Message(t.Context(), naming)
+			w.publish(m, err)
+			number := "+61 412-345-678" // another notation, without the e-mail
+			other := signing("OTHER-document", person{id: "x", mobile: number}, event.RecipientSent, 11)
+			m, err = event.Message(t.Context(), other)
+			w.publish(m, err)
+			who, err := erase.ParsePerson(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.erase(erase.Target{Person: who})
+			if left := w.files(with...); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+			if got := w.subjects(); got[keptDocument] != 4 || got[goneDocument] != 2 { // document.sent names nobody
+				t.Errorf("events by document: %v", got)
+			}
+			if len(w.events(event.DocumentErased)) == 0 || w.count()["KV_ERASED"] != 0 {
+				t.Error("want a report and no tombstone")
+			}
+		})
+	}
+}
+
+// subjects counts the events of each document.
+func (w *world) subjects() map[string]int {
+	w.t.Helper()
+	all := map[string]int{}
+	for m, err := range (event.Log{JS: w.js, Stream: flow.Signing}).Messages(w.t.Context(), event.Everything, time.Time{}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		a, _ := event.ParseSubject(m.Subject)
+		all[a.Document]++
+	}
+	return all
+}
+
+func TestParsePerson(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{
+		"jo@example.com": true, "+61412345678": true, "+1 (317) 555-0100": true,
+		"": false, "jo": false, "0412345678": false, "Jo <jo@example.com>": false, "@": false, "+": false,
+	} {
+		if _, err := erase.ParsePerson(text); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// A document under a hold is not erased, and its copies have all its events, each once. After its release it can be erased, also from HOLD.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	documents, err := erase.DocumentsOf(t.Context(), w.js, goneDocument, "")
+	if err != nil || len(documents) != 1 {
+		t.Fatal(documents, err)
+	}
+	order := erase.Order{By: "ops", Reason: "case 7"}
+	for range 2 { // it can be repeated
+		if _, err := erase.Hold(t.Context(), w.js, documents[0], order, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.count()[flow.Hold]; n != 5 { // four events and document.held
+		t.Errorf("%d copies", n)
+	}
+	target := erase.Target{IDs: []string{goneDocument}}
+	found, err := w.eraser.Find(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held *erase.HeldError
+	before := w.count()
+	if _, err := w.eraser.Run(t.Context(), target, found, order, time.Now()); !errors.As(err, &held) {
+		t.Errorf("a held document: %v", err)
+	}
+	if after := w.count(); !maps.Equal(before, after) {
+		t.Errorf("%v, then %v", before, after)
+	}
+	if expired, err := erase.Expired(t.Context(), w.js, erase.Source{Name: "acme", Provider: "pleasesign"}, time.Now().Add(time.Hour)); err != nil || len(expired) != 0 {
+		t.Errorf("expired: %v, %v", expired, err)
+	}
+	holds, err := erase.Holds(t.Context(), w.js)
+	if err != nil || holds[documents[0]].Reason != "case 7" {
+		t.Fatal(holds, err)
+	}
+	if err := erase.Release(t.Context(), w.js, holds[documents[0]], order, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w.erase(target)
+	if left := w.files(goneDocument, goneEmail, goneName); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// A program that knows the tombstones recognises an erased document, under each master key, and no other.
+func TestTombstones(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	before, err := erase.WatchTombstones(t.Context(), w.js, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	if !before.None() {
+		t.Error("there is a tombstone before the first erasure")
+	}
+	w.erase(erase.Target{IDs: []string{goneDocument}})
+	rotated := keyring.New([]string{strings.Repeat("n", 32), strings.Repeat("k", 32)})
+	after, err := erase.WatchTombstones(t.Context(), w.js, rotated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	for _, c := range []struct {
+		source, document string
+		want             bool
+	}{{"acme", goneDocument, true}, {"other", goneDocument, false}, {"acme", keptDocument, false}, {"acme", "", false}} {
+		if after.Erased(c.source, "pleasesign", c.document) != c.want {
+			t.Errorf("%s of %s: want %v", c.document, c.source, c.want)
+		}
+	}
+	m, err := event.Message(t.Context(), signing(goneDocument, gonePerson, event.LinkOpened, 20)) // work that was in flight
+	w.publish(m, err)
+	late, err := after.Returned(t.Context(), w.js, time.Now().Add(-time.Hour))
+	if err != nil || len(late) != 1 {
+		t.Errorf("late: %v, %v", late, err)
+	}
+	w.erase(erase.Target{Exact: late})
+	if left := w.files(goneDocument, goneEmail); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// An erasure that is stopped anywhere continues when it is repeated, and leaves nothing.
+func TestAStoppedErasureContinues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	w.fill(keptDocument, keptPerson)
+	target := erase.Target{IDs: []string{goneDocument}}
+	for stop := 1; ; stop++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		steps := 0
+		w.eraser.Progress = func(string, int, int) {
+			if steps++; steps >= stop {
+				cancel()
+			}
+		}
+		found, err := w.eraser.Find(ctx, target)
+		if err == nil && !found.Empty() {
+			_, err = w.eraser.Run(ctx, target, found, erase.Order{By: "ops", Reason: "request 12"}, time.Now())
+		}
+		cancel()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	w.eraser.Progress = nil
+	w.erase(target)
+	if left := w.files(goneDocument, goneEmail, goneName); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	var reported []string
+	for _, e := range w.events(event.DocumentErased) {
+		reported = append(reported, e.GetAttributes()["sequences"])
+	}
+	if len(reported) == 0 || reported[0] != "1-4" {
+		t.Errorf("reported: %v", reported)
+	}
+}
+
+// A long run of events of which none stays is removed by whole files: nothing is left, the events around it stay, and only the edges are
+// overwritten one by one.
+func TestALongRunIsRemovedByFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	padding := strings.Repeat("x", 500_000)
+	publish := func(document string, n int) {
+		e := signing(document, gonePerson, event.RecipientOpened, n)
+		e.Attributes["padding"] = padding
+		m, err := event.Message(t.Context(), e)
+		w.publish(m, err)
+	}
+	const run = 90 // 45 MB, five files
+	publish(keptDocument, 0)
+	exact := map[erase.Document]bool{}
+	for n := range run {
+		document := fmt.Sprintf("%s-%d", goneDocument, n)
+		exact[erase.Document{Source: "acme", Provider: "pleasesign", Token: document}] = true
+		publish(document, n)
+	}
+	publish(keptDocument, 1)
+	w.erase(erase.Target{Exact: exact})
+	if left := w.files(goneDocument); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if got := w.subjects(); got[keptDocument] != 2 {
+		t.Errorf("%d events of the other document", got[keptDocument])
+	}
+}
+
+// Documents expire by their last event, each source by itself.
+func TestExpired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	time.Sleep(20 * time.Millisecond) // the broker's clock decides
+	between := time.Now()
+	w.fill(keptDocument, keptPerson)
+	of := erase.Source{Name: "acme", Provider: "pleasesign"}
+	expired, err := erase.Expired(t.Context(), w.js, of, between)
+	if err != nil || len(expired) != 1 || !expired[erase.Document{Source: "acme", Provider: "pleasesign", Token: goneDocument}] {
+		t.Errorf("%v, %v", expired, err)
+	}
+	m, err := event.Message(t.Context(), signing(goneDocument, gonePerson, event.RecipientOpened, 30))
+	w.publish(m, err)
+	if expired, err := erase.Expired(t.Context(), w.js, of, between); err != nil || len(expired) != 0 {
+		t.Errorf("after a later event: %v, %v", expired, err)
+	}
+	if expired, err := erase.Expired(t.Context(), w.js, erase.Source{Name: "other", Provider: "pleasesign"}, time.Now()); err != nil || len(expired) != 0 {
+		t.Errorf("of another source: %v, %v", expired, err)
+	}
+}
+
+// An event of another document that carries a batch stays, without the batch. The event is there once, with its id.
+func TestABatchInAnotherDocumentsEventIsCutOff(t *testing.T) {
+	t.Parallel()
+	for name, exact := range map[string]bool{"by subject": false, "in one pass": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.change(flow.Signing, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
+			carrier := signing(keptDocument, keptPerson, event.RecipientDownloaded, 0)
+			carrier.Callback = &signingv1.Callback{
+				Id: "batch", Item: proto.Uint32(0), Method: "POST", Body: []byte(`[{"uri":"/document/` + keptDocument + `/"},{"uri":"/document/` + goneDocument + `/","email":"` + goneEmail + `"}]`),
+			}
+			m, err := event.Message(t.Context(), carrier)
+			w.publish(m, err)
+			other := signing(goneDocument, gonePerson, event.RecipientDownloaded, 1)
+			other.Callback = &signingv1.Callback{Id: "batch", Item: proto.Uint32(1)}
+			m, err = event.Message(t.Context(), other)
+			w.publish(m, err)
+			time.Sleep(200 * time.Millisecond) // the stream's own window
+			target := erase.Target{IDs: []string{goneDocument}}
+			if exact {
+				target = erase.Target{Exact: map[erase.Document]bool{{Source: "acme", Provider: "pleasesign", Token: goneDocument}: true}}
+			}
+			w.erase(target)
+			if left := w.files(goneDocument, goneEmail); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+			is := w.events(event.RecipientDownloaded)
+			if len(is) != 1 || is[0].GetId() != carrier.GetId() || is[0].GetCallback().GetId() != "batch" || event.Carries(is[0].GetCallback()) {
+				t.Errorf("events: %v", is)
+			}
+			if reports := w.events(event.DocumentErased); len(reports) != 1 || reports[0].GetAttributes()["sequences"] != "1-2" {
+				t.Errorf("reports: %v", reports)
+			}
+		})
+	}
+}
+
+func (w *world) change(stream string, set func(*jetstream.StreamConfig)) {
+	w.t.Helper()
+	s, err := w.js.Stream(w.t.Context(), stream)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	set(&c)
+	if _, err := w.js.UpdateStream(w.t.Context(), c); err != nil {
+		w.t.Fatal(err)
+	}
+}

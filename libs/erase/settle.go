@@ -1,0 +1,71 @@
+package erase
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// The server overwrites only messages that this package removes. A replaced entry of a bucket, and a schedule that was due or replaced, keep
+// their bytes in the server's file until the server rewrites the file: when more than half of it is removed, and when it is not the newest file
+// of the stream. A small installation has only one file, so its server never rewrites it. settle therefore fills the newest file, so that
+// the server begins another one, and removes what it wrote, which makes the server rewrite the full one.
+
+// settled are the streams in which the server or a service itself replaces messages, with the subject on which settle writes. No consumer
+// reads these subjects.
+var settled = []struct{ stream, subject string }{
+	{flow.LaterSMS, flow.FillLater("sms")},
+	{flow.LaterEmail, flow.FillLater("email")},
+	{flow.Remind, flow.FillRemind},
+	{bucketPrefix + flow.Memory, "$KV." + flow.Memory + "." + fillKey},
+	{bucketPrefix + flow.Attempts, "$KV." + flow.Attempts + "." + fillKey},
+	{bucketPrefix + flow.Texts, "$KV." + flow.Texts + "." + fillKey},
+	{bucketPrefix + flow.Inbound, "$KV." + flow.Inbound + "." + fillKey},
+	{bucketPrefix + flow.Links, "$KV." + flow.Links + "." + fillKey},
+	{bucketPrefix + flow.Holds, "$KV." + flow.Holds + "." + fillKey},
+}
+
+const (
+	fillKey = "fill"
+	// fillBytes is the size of one message; every server accepts it (flow.SmallestPayload).
+	fillBytes = 1 << 20
+	// fills fill the newest file of a stream whatever it holds; the server limits a file to 8 MiB.
+	fills = blockBytes/fillBytes + 1
+)
+
+// settle makes the server rewrite the newest files of the streams in which it keeps removed messages.
+func (e *Eraser) settle(ctx context.Context) error {
+	data := make([]byte, fillBytes)
+	return e.each(ctx, "files", len(settled), func(ctx context.Context, i int) error {
+		s := settled[i]
+		stream, err := e.JS.Stream(ctx, s.stream)
+		if err != nil {
+			if err = missing(err); err == nil {
+				return nil
+			}
+			return fmt.Errorf("open %s: %w", s.stream, err)
+		}
+		var written []uint64
+		for range fills {
+			ack, err := e.JS.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: data}, jetstream.WithRetryAttempts(0))
+			if err != nil {
+				return fmt.Errorf("fill the newest file of %s: %w", s.stream, err)
+			}
+			written = append(written, ack.Sequence)
+		}
+		if strings.HasPrefix(s.stream, bucketPrefix) { // each fill has replaced the one before
+			return purgeEntry(ctx, stream, s.subject)
+		}
+		for _, sequence := range written {
+			if err := ignoreMissing(stream.DeleteMsg(ctx, sequence)); err != nil {
+				return fmt.Errorf("rewrite a file of %s: %w", s.stream, err)
+			}
+		}
+		return nil
+	})
+}
