@@ -20,7 +20,7 @@ const (
 
 // AccountFiles returns the files of deployments/nats that come from the map, by name.
 func AccountFiles() map[string]string {
-	return map[string]string{"accounts.conf": accounts(), "reader.conf": reader()}
+	return map[string]string{"accounts.conf": accounts(), "reader.conf": reader(), "eraser.conf": eraser()}
 }
 
 // accounts returns the file with the accounts, their users and their permissions.
@@ -101,7 +101,15 @@ func reader() string {
 		fmt.Fprintf(&b, "    %s\n", quote(subject))
 	}
 	b.WriteString("  ]\n  subscribe: {deny: " + quote(copyDelivery+".>") + "}\n}\n")
-	b.WriteString("\n# A user of the account that removes from the copy what was erased from the log (signrelay erase --copy). Its other users may not.\nERASES: {\n  publish: [\n")
+	return b.String()
+}
+
+// eraser returns the permissions of a team's user that removes from the copy what was erased from the log. Its file is separate, because the server
+// refuses a variable that no user has.
+func eraser() string {
+	var b strings.Builder
+	b.WriteString("# Made by \"make generate\" from libs/flow: change it there. The permissions of a second user of an account in subscribers.conf,\n" +
+		"# which removes from the team's copy what was erased from the log (signrelay erase --copy). The account's other users may not.\n\nERASES: {\n  publish: [\n")
 	for _, subject := range erases() {
 		fmt.Fprintf(&b, "    %s\n", quote(subject))
 	}

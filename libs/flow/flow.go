@@ -209,7 +209,7 @@ var Producers = []Producer{
 		laters(LaterFilter), laters(FillLater)),
 		Purpose: "erases documents after the retention period of their source, and copies events under a legal hold",
 		Uses: Uses{
-			Streams: append([]string{lookup(Holds)}, erasable...),
+			Streams: append([]string{lookup(Holds), lookup(Erased)}, erasable...),
 			Buckets: []Keys{{Erased, "erased.>"}, {Memory, fill}, {Attempts, fill}, {Texts, fill}, {Inbound, fill}, {Links, fill}, {Holds, fill}},
 			Removes: erasable,
 		}},

@@ -215,12 +215,12 @@ func remind(t *testing.T, h *testenv.Env) {
 	}
 }
 
-// eraseOne holds a document, releases it, and erases it.
+// eraseOne holds a document and releases it, and erases another one.
 func eraseOne(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	document := h.Play(t, "pleasesign", "declined")[0]
-	for _, line := range [][]string{{"hold", "add"}, {"hold", "remove"}, {"erase"}} {
-		if output, err := h.Command(t, append(line, "--reason", "request 12", "--by", "ops", "--yes", document)...); err != nil {
+	held, gone := h.Play(t, "pleasesign", "declined")[0], h.Play(t, "pleasesign", "declined")[0]
+	for _, line := range [][]string{{"hold", "add", held}, {"hold", "remove", held}, {"erase", gone}} {
+		if output, err := h.Command(t, append(line, "--reason", "request 12", "--by", "ops", "--yes")...); err != nil {
 			t.Errorf("%v: %v: %s", line, err, output)
 		}
 	}

@@ -27,7 +27,7 @@ func TestACopyFollowsAnErasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	const users = "permissions: $READS}"
-	changed := strings.Replace(string(text), users, users+", {user: audit, password: $NATS_AUDIT_PASSWORD, permissions: $ERASES}", 1)
+	changed := "include eraser.conf\n" + strings.Replace(string(text), users, users+", {user: audit, password: $NATS_AUDIT_PASSWORD, permissions: $ERASES}", 1)
 	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
 	}

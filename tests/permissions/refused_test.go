@@ -224,7 +224,7 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 
 	for _, u := range flow.Users() {
 		described := map[string]bool{"KV_" + flow.State: true}
-		read := map[string]bool{}
+		read, removes := map[string]bool{}, map[string]bool{}
 		works := map[string]bool{} // "<stream> <consumer>"
 		uses := func(uses flow.Uses) {
 			for _, s := range uses.Streams {
@@ -232,6 +232,9 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 			}
 			for _, b := range uses.Buckets {
 				described["KV_"+b.Bucket] = true
+			}
+			for _, s := range uses.Removes {
+				removes[s] = true
 			}
 		}
 		unpins := false
@@ -261,13 +264,15 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 		}
 		for _, stream := range streams {
 			for _, verb := range streamVerbs {
-				check(fmt.Sprintf(verb, stream), verb == server.JSApiStreamInfoT && described[stream] || verb == server.JSDirectMsgGetT && read[stream])
+				check(fmt.Sprintf(verb, stream), verb == server.JSApiStreamInfoT && described[stream] || verb == server.JSDirectMsgGetT && read[stream] ||
+					removes[stream] && (verb == server.JSApiStreamPurgeT && strings.HasPrefix(stream, "KV_") || verb == server.JSApiMsgDeleteT && !strings.HasPrefix(stream, "KV_")))
 			}
 			for _, consumer := range consumers {
 				for _, verb := range consumerVerbs {
 					own := works[stream+" "+consumer]
 					check(fmt.Sprintf(verb, stream, consumer), own && (verb == server.JSApiConsumerInfoT || verb == server.JSApiRequestNextT ||
-						verb == server.JSApiConsumerUnpinT && unpins && stream == flow.Signing))
+						verb == server.JSApiConsumerUnpinT && unpins && stream == flow.Signing) ||
+						len(removes) > 0 && verb == server.JSApiConsumerInfoT && stream == flow.Signing && consumer == flow.Enricher)
 				}
 			}
 		}
