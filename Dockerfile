@@ -62,6 +62,7 @@ FROM image AS sandbox
 EXPOSE 8082 2525
 FROM image AS reminder
 FROM image AS reconciler
+FROM image AS keeper
 # </services: stages>
 # The command line, with all services in one process: docker run signrelay/signrelay run
 FROM image AS signrelay
