@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -44,6 +46,9 @@ func TestAStoryBecomesAnEvidenceFile(t *testing.T) {
 		}
 		stories[i].check(t, h) // opens the links
 		h.WaitIdle(t)
+		h.Until(t, "the log has a click", func() bool { // it follows the response to the person
+			return h.Count(t, flow.Signing, "signing.v1.*.*.link.opened."+event.DocumentToken(document)) > 0
+		})
 
 		file := filepath.Join(folder, s.provider+".zip")
 		if out, err := h.CommandWith(t, []string{"SIGNRELAY_EVIDENCE_KEY_FILE=" + key}, "evidence", document, "--out", file); err != nil {
