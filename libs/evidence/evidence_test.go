@@ -45,7 +45,7 @@ func stored(n int, e *signingv1.SigningEvent) event.Stored {
 	if e.OccurredAt == nil {
 		e.OccurredAt = timestamppb.New(at(n))
 	}
-	return event.Stored{RawStreamMsg: &jetstream.RawStreamMsg{Subject: event.Subject(e), Sequence: uint64(100 + n), Time: at(n).Add(time.Second)}, Event: e} //nolint:gosec // small
+	return event.Stored{RawStreamMsg: &jetstream.RawStreamMsg{Subject: event.Subject(e), Sequence: uint64(100 + n), Time: at(n).Add(time.Second)}, Event: e}
 }
 
 // body is the body of a callback: not all of its bytes are text.
@@ -227,7 +227,7 @@ func requireEachByte(t *testing.T, data []byte, step int) {
 	for i := 0; i < len(data); i += step {
 		for _, flip := range []byte{1, 0xff} {
 			data[i] ^= flip
-			if _, err := verify(data, ""); !errors.As(err, new(*evidence.Misfit)) {
+			if _, err := verify(data, ""); !errors.As(err, new(*evidence.MisfitError)) {
 				t.Fatalf("byte %d of %d, changed by %#x: %v", i, len(data), flip, err)
 			}
 			data[i] ^= flip
@@ -245,7 +245,7 @@ func TestATruncatedOrExtendedFileIsFound(t *testing.T) {
 	t.Parallel()
 	small := small(t)
 	for n := range small {
-		if _, err := verify(small[:n], ""); !errors.As(err, new(*evidence.Misfit)) {
+		if _, err := verify(small[:n], ""); !errors.As(err, new(*evidence.MisfitError)) {
 			t.Fatalf("%d of %d bytes: %v", n, len(small), err)
 		}
 	}
@@ -258,7 +258,7 @@ func TestATruncatedOrExtendedFileIsFound(t *testing.T) {
 		"another ZIP file":  packed(t, map[string]string{"manifest.json": "{}", "manifest.sig": strings.Repeat("x", 64)}),
 		"not a ZIP archive": bytes.Repeat([]byte("%PDF-1.4 "), 100),
 	} {
-		if _, err := verify(data, ""); !errors.As(err, new(*evidence.Misfit)) {
+		if _, err := verify(data, ""); !errors.As(err, new(*evidence.MisfitError)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -352,7 +352,7 @@ func TestChangedMembersAreFound(t *testing.T) {
 		"the signature removed": {func(e []entry) []entry { return e[:len(e)-1] }, "the central directory"},
 	} {
 		_, err := verify(forge(t, c.change(entries())), "")
-		if misfit := new(evidence.Misfit); !errors.As(err, &misfit) || !strings.HasPrefix(misfit.Error(), c.want) {
+		if misfit := new(evidence.MisfitError); !errors.As(err, &misfit) || !strings.HasPrefix(misfit.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
@@ -432,7 +432,7 @@ func TestASignedFileIsStillChecked(t *testing.T) {
 			}
 			continue
 		}
-		if misfit := new(evidence.Misfit); !errors.As(err, &misfit) || !strings.HasPrefix(misfit.Error(), c.want) {
+		if misfit := new(evidence.MisfitError); !errors.As(err, &misfit) || !strings.HasPrefix(misfit.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}

@@ -14,3 +14,15 @@ func WriteArchive(to Output, names []string, contents [][]byte) error {
 
 // SumOf returns a SHA-256 in hexadecimal digits.
 func SumOf(data []byte) string { return sumOf(data) }
+
+// WriteArchiveAt writes an archive as if it began at that place of its file.
+func WriteArchiveAt(to Output, begin int64, names []string, contents [][]byte) error {
+	a := newArchive(to)
+	a.offset = begin
+	for i, name := range names {
+		if _, err := a.add(name, contents[i]); err != nil {
+			return err
+		}
+	}
+	return a.close()
+}

@@ -28,7 +28,7 @@ func (p page) inFonts() (page, int) {
 	shown := p.changed(func(text string) string {
 		var b strings.Builder
 		for _, r := range norm.NFC.String(text) {
-			if r == '\n' || inAllFonts(r) {
+			if r == '\n' || inText(r) {
 				b.WriteRune(r)
 				continue
 			}
@@ -77,7 +77,7 @@ func (p page) changed(change func(string) string) page {
 	return out
 }
 
-// fonts parses the fonts of the PDF once. They are part of the program, so an error is a mistake in the program.
+// fonts parses the fonts of the PDF once: of text, of headings, and of hashes. They are part of the program, so an error is a mistake in the program.
 var fonts = sync.OnceValue(func() []*sfnt.Font {
 	var all []*sfnt.Font
 	for _, data := range [][]byte{dejavusans.TTF, dejavusansbold.TTF, dejavusansmono.TTF} {
@@ -90,15 +90,17 @@ var fonts = sync.OnceValue(func() []*sfnt.Font {
 	return all
 })
 
-// inAllFonts reports whether the PDF can show a character in each of its fonts. The PDF library knows the characters up to U+FFFF.
-func inAllFonts(r rune) bool {
-	if r > 0xFFFF || unicode.In(r, unshaped...) {
-		return false
-	}
-	for _, font := range fonts() {
-		if glyph, err := font.GlyphIndex(nil, r); err != nil || glyph == 0 {
-			return false
-		}
-	}
-	return true
+// inText reports whether the PDF can show a character in its text and its headings. The PDF library knows the characters up to U+FFFF.
+func inText(r rune) bool {
+	return r <= 0xFFFF && !unicode.In(r, unshaped...) && has(fonts()[0], r) && has(fonts()[1], r)
+}
+
+// inMono reports whether the font of hashes has all characters of a text. It has fewer than the others: no Vietnamese letters, for example.
+func inMono(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !has(fonts()[2], r) })
+}
+
+func has(font *sfnt.Font, r rune) bool {
+	glyph, err := font.GlyphIndex(nil, r)
+	return err == nil && glyph != 0
 }

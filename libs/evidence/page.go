@@ -118,7 +118,7 @@ func (r *report) rowsSection() section {
 		if len(e.Details) > 0 {
 			what += "\n" + strings.Join(e.Details, "; ")
 		}
-		s.Table.Rows = append(s.Table.Rows, []string{strconv.Itoa(e.N), clock(e.At), clock(e.Stored), what, e.Who, e.Verified})
+		s.Table.Rows = append(s.Table.Rows, []string{strconv.Itoa(e.N), clock(e.At), clock(e.Stored), what, e.Who.name(), e.Verified})
 	}
 	return s
 }
@@ -134,8 +134,8 @@ func (r *report) messagesSection() section {
 		"Where a text has a link, its secret part is replaced by \"…\".")
 	for _, m := range all {
 		c := card{Title: strings.TrimSpace(cmp.Or(m.Kind, "message") + " " + channel(m.Channel)), Text: m.Text}
-		if m.Who != "" {
-			c.Title += " to " + m.Who
+		if who := m.Who.name(); who != "" {
+			c.Title += " to " + who
 		}
 		add := func(name, value string, mono bool) {
 			if value != "" {
@@ -165,7 +165,7 @@ func (r *report) clicksSection() section {
 	s.Paragraphs = append(s.Paragraphs, "The log tells that a link was opened, not who held the device. Programs of mail servers and phones fetch links, too.")
 	s.Table = &table{Columns: []column{{"No.", 6, false}, {"Time", 22, false}, {"Opened by", 32, false}, {"Link of the message", 22, false}, {"Sent to", 20, false}}}
 	for _, c := range all {
-		s.Table.Rows = append(s.Table.Rows, []string{strconv.Itoa(c.N), clock(c.At), c.By, c.Details, c.Who})
+		s.Table.Rows = append(s.Table.Rows, []string{strconv.Itoa(c.N), clock(c.At), c.By, c.Details, c.Who.name()})
 	}
 	return s
 }

@@ -153,7 +153,8 @@ func (w *writer) facts(x float64, all []fact) {
 	for _, f := range all {
 		w.font(sans, "", textSize)
 		names := w.wrap(f.Name, factWidth-2)
-		if f.Mono {
+		asMono := f.Mono && inMono(f.Value)
+		if asMono {
 			w.font(mono, "", textSize-0.5)
 		}
 		values := w.wrap(f.Value, textWidth-factWidth)
@@ -167,7 +168,7 @@ func (w *writer) facts(x float64, all []fact) {
 				w.SetTextColor(0, 0, 0)
 			}
 			next := y + w.height()
-			if f.Mono {
+			if asMono {
 				w.font(mono, "", textSize-0.5)
 			}
 			if i < len(values) {
@@ -193,7 +194,7 @@ func (w *writer) table(t table) {
 	for _, row := range t.Rows {
 		cells, most := make([][]string, len(row)), 0
 		for i, text := range row {
-			w.cellFont(t.Columns[i])
+			w.cellFont(t.Columns[i], text)
 			cells[i] = w.wrap(text, widths[i]-padding)
 			most = max(most, len(cells[i]))
 		}
@@ -213,7 +214,7 @@ func (w *writer) table(t table) {
 			x, y := margin, w.GetY()
 			for i := range cells {
 				if line < len(cells[i]) {
-					w.cellFont(t.Columns[i])
+					w.cellFont(t.Columns[i], row[i])
 					w.SetY(y)
 					w.lines(x, widths[i]-padding, cells[i][line:line+1])
 				}
@@ -241,8 +242,8 @@ func (w *writer) columns(t table, widths []float64) {
 	w.SetY(lowestY + padding)
 }
 
-func (w *writer) cellFont(c column) {
-	if c.Mono {
+func (w *writer) cellFont(c column, text string) {
+	if c.Mono && inMono(text) {
 		w.font(mono, "", smallSize-0.5)
 	} else {
 		w.font(sans, "", smallSize)

@@ -70,11 +70,12 @@ type row struct {
 	Stored   time.Time
 	What     string
 	Details  []string
-	Who      string
+	Who      *person
 	Verified string
 	SHA256   string
 }
 
+// person is a person of the document. An event that names the person may be later than the first event about the person.
 type person struct {
 	ID, Name, Email, Mobile string
 	Signed                  string // how the person's part ended: "signed 2026-… (event 12, HMAC signature)"
@@ -82,13 +83,14 @@ type person struct {
 
 // message is a message to a person, from the events of its notification.
 type message struct {
-	Kind, Channel, Who string
-	Subject, Text      string
-	Template, Price    string
-	Reference          string
-	Parts              uint32
-	States             []string // "2026-… accepted by the outside provider (event 7)"
-	id                 string
+	Kind, Channel   string
+	Who             *person
+	Subject, Text   string
+	Template, Price string
+	Reference       string
+	Parts           uint32
+	States          []string // "2026-… accepted by the outside provider (event 7)"
+	id              string
 }
 
 // mostStates is the number of states of one message on the pages.
@@ -99,7 +101,7 @@ type click struct {
 	At      time.Time
 	By      string // "a person", "a program", "unknown"
 	Details string
-	Who     string
+	Who     *person
 }
 
 type file struct {
@@ -186,11 +188,19 @@ func meaning(eventType string) string {
 	return strings.TrimSuffix(sentence, ".")
 }
 
-// person adds what an event says about its person, and returns the person's name for a table.
-func (r *report) person(e *signingv1.SigningEvent, at time.Time, n int) string {
+// name returns the person's name for a table.
+func (p *person) name() string {
+	if p == nil {
+		return ""
+	}
+	return cmp.Or(p.Name, p.Email, p.ID)
+}
+
+// person adds what an event says about its person, and returns the person; nil without one.
+func (r *report) person(e *signingv1.SigningEvent, at time.Time, n int) *person {
 	got := e.GetRecipient()
 	if got == nil {
-		return ""
+		return nil
 	}
 	id := cmp.Or(got.GetId(), got.GetEmail(), got.GetUri())
 	p := r.byPerson[id]
@@ -206,7 +216,7 @@ func (r *report) person(e *signingv1.SigningEvent, at time.Time, n int) string {
 	if word := signatures[e.GetType()]; word != "" {
 		p.Signed = fmt.Sprintf("%s, %s (event %d, %s)", word, clock(at), n, short(e.GetVerification()))
 	}
-	return cmp.Or(p.Name, p.Email, p.ID)
+	return p
 }
 
 // signatures names the events with which a person's part ends.
@@ -230,12 +240,20 @@ func details(e *signingv1.SigningEvent) (all []string) {
 	attributes := e.GetAttributes()
 	for _, name := range []string{"certainty", "client", "until", "due", "number", "reason", "channel", "from", "to", "signrelay.updates"} {
 		if e.GetVerification() == signingv1.Verification_VERIFICATION_INTERNAL || name == "signrelay.updates" {
-			add(strings.TrimPrefix(name, "signrelay."), attributes[name])
+			add(strings.TrimPrefix(name, "signrelay."), readable(attributes[name]))
 		}
 	}
 	add("the provider's name of the event", e.GetProviderType())
 	add("contract", e.GetAgreement().GetContract())
 	return all
+}
+
+// readable returns an attribute's value; a time in the form of the pages.
+func readable(value string) string {
+	if t, err := time.Parse(time.RFC3339Nano, value); err == nil {
+		return clock(t)
+	}
+	return value
 }
 
 func channel(name string) string {
@@ -252,9 +270,11 @@ func channel(name string) string {
 }
 
 // clickOf returns the row of an opened link. A robot cannot press the button of our page, but may imitate a browser.
-func clickOf(e *signingv1.SigningEvent, n int, at time.Time, who string) click {
+func clickOf(e *signingv1.SigningEvent, n int, at time.Time, who *person) click {
 	c := click{N: n, At: at, Who: who, Details: strings.TrimSpace(e.GetNotice().GetKind() + " " + channel(e.GetNotice().GetChannel()))}
 	switch a := e.GetAttributes(); {
+	case e.GetType() == event.LinkFetched && a["client"] == "browser":
+		c.By = "unknown: a browser showed the page with the button, and did not press it"
 	case e.GetType() == event.LinkFetched:
 		c.By = "a program"
 		if a["client"] != "" {
@@ -269,7 +289,7 @@ func clickOf(e *signingv1.SigningEvent, n int, at time.Time, who string) click {
 }
 
 // message adds the event of a notification to its message.
-func (r *report) message(e *signingv1.SigningEvent, n int, at time.Time, who string) {
+func (r *report) message(e *signingv1.SigningEvent, n int, at time.Time, who *person) {
 	notice := e.GetNotice()
 	m := r.byMessage[notice.GetNotificationId()]
 	if m == nil {
@@ -279,7 +299,10 @@ func (r *report) message(e *signingv1.SigningEvent, n int, at time.Time, who str
 			r.messages.add(m)
 		}
 	}
-	m.Channel, m.Who = cmp.Or(notice.GetChannel(), m.Channel), cmp.Or(m.Who, who)
+	m.Channel = cmp.Or(notice.GetChannel(), m.Channel)
+	if m.Who == nil {
+		m.Who = who
+	}
 	m.Text, m.Subject = cmp.Or(notice.GetText(), m.Text), cmp.Or(notice.GetSubject(), m.Subject)
 	m.Template, m.Price = cmp.Or(notice.GetTemplate(), m.Template), cmp.Or(notice.GetPrice(), m.Price)
 	m.Reference, m.Parts = cmp.Or(notice.GetReference(), m.Reference), cmp.Or(notice.GetParts(), m.Parts)

@@ -26,15 +26,17 @@ type Verified struct {
 	Trusted     bool   // the key is the one that the caller trusts
 }
 
-// Misfit is the first part of a file that does not fit.
-type Misfit struct {
+// MisfitError is the first part of a file that does not fit.
+type MisfitError struct {
 	Part string // "events/000003.json"
 	Why  string
 }
 
-func (m *Misfit) Error() string { return m.Part + ": " + m.Why }
+func (m *MisfitError) Error() string { return m.Part + ": " + m.Why }
 
-func misfit(part, why string, args ...any) error { return &Misfit{part, fmt.Sprintf(why, args...)} }
+func misfit(part, why string, args ...any) error {
+	return &MisfitError{part, fmt.Sprintf(why, args...)}
+}
 
 // The parts of an archive that are not members.
 const (
@@ -43,7 +45,7 @@ const (
 )
 
 // Verify verifies an evidence file of that size in bytes. trusted is the fingerprint of the key that must have signed it; if it is empty, any key
-// may have. The error is a *Misfit if a part does not fit, otherwise an error of r.
+// may have. The error is a *MisfitError if a part does not fit, otherwise an error of r.
 //
 // It reads the file once from the beginning to the end. It keeps in memory the manifest, which has at most 64 MiB, and one event.
 func Verify(r io.ReaderAt, size int64, trusted string) (Verified, error) {

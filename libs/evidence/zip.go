@@ -71,9 +71,9 @@ func (m member) fields(b []byte) []byte {
 	b = u16(b, 0) // time
 	b = u16(b, firstDay)
 	b = u32(b, m.crc)
-	b = u32(b, uint32(m.size))         //nolint:gosec // at most largestMember
-	b = u32(b, uint32(m.size))         //nolint:gosec // the same
-	return u16(b, uint16(len(m.name))) //nolint:gosec // at most longestName
+	b = u32(b, uint32(m.size))
+	b = u32(b, uint32(m.size))
+	return u16(b, uint16(len(m.name)))
 }
 
 // far reports whether the member begins beyond 4 GiB.
@@ -86,18 +86,18 @@ func (m member) central() []byte {
 	if m.far() {
 		version, extra = version64, extra64Size
 	} else {
-		offset = uint32(m.offset) //nolint:gosec // not far
+		offset = uint32(m.offset)
 	}
 	b = u32(b, centralSignature)
-	b = u16(b, uint16(version)) //nolint:gosec // made by: MS-DOS, so that no permissions are set
-	b = u16(b, uint16(version)) //nolint:gosec // needed
+	b = u16(b, uint16(version)) // made by: MS-DOS, so that no permissions are set
+	b = u16(b, uint16(version)) // needed
 	b = u16(b, 0)               // flags
 	b = m.fields(b)
-	b = u16(b, uint16(extra)) //nolint:gosec // 0 or 12
-	b = append(b, 0, 0)       // comment
-	b = append(b, 0, 0)       // disk
-	b = append(b, 0, 0)       // internal attributes
-	b = u32(b, 0)             // external attributes
+	b = u16(b, uint16(extra))
+	b = append(b, 0, 0) // comment
+	b = append(b, 0, 0) // disk
+	b = append(b, 0, 0) // internal attributes
+	b = u32(b, 0)       // external attributes
 	b = u32(b, offset)
 	b = append(b, m.name...)
 	if m.far() {
@@ -130,16 +130,16 @@ func (d directory) end() []byte {
 		b = u16(b, version64)
 		b = u32(b, 0)
 		b = u32(b, 0)
-		b = u64(b, uint64(d.members)) //nolint:gosec // not negative
-		b = u64(b, uint64(d.members)) //nolint:gosec // the same
-		b = u64(b, uint64(d.size))    //nolint:gosec // the same
-		b = u64(b, uint64(d.offset))  //nolint:gosec // the same
+		b = u64(b, uint64(d.members))
+		b = u64(b, uint64(d.members))
+		b = u64(b, uint64(d.size))
+		b = u64(b, uint64(d.offset))
 		b = u32(b, locatorSignature)
 		b = u32(b, 0)
-		b = u64(b, uint64(d.offset+d.size)) //nolint:gosec // the same
+		b = u64(b, uint64(d.offset+d.size))
 		b = u32(b, 1)
 	} else {
-		members, size, offset = uint16(d.members), uint32(d.size), uint32(d.offset) //nolint:gosec // see needs64
+		members, size, offset = uint16(d.members), uint32(d.size), uint32(d.offset)
 	}
 	b = u32(b, endSignature)
 	b = u16(b, 0)
@@ -290,11 +290,11 @@ func readDirectory(r io.ReaderAt, size int64) (d directory, end int64, ok bool) 
 		if len(tail) < end64Size+locatorSize+endSize {
 			return d, 0, false
 		}
-		members, bytes, offset := binary.LittleEndian.Uint64(tail[32:]), binary.LittleEndian.Uint64(tail[40:]), binary.LittleEndian.Uint64(tail[48:])
-		if members > math.MaxInt32 || bytes > math.MaxInt64/4 || offset > math.MaxInt64/4 {
+		members, length, offset := binary.LittleEndian.Uint64(tail[32:]), binary.LittleEndian.Uint64(tail[40:]), binary.LittleEndian.Uint64(tail[48:])
+		if members > math.MaxInt32 || length > math.MaxInt64/4 || offset > math.MaxInt64/4 {
 			return d, 0, false
 		}
-		d = directory{int(members), int64(bytes), int64(offset)} //nolint:gosec // bounded above
+		d = directory{members: int(members), size: int64(length), offset: int64(offset)}
 	}
 	want := d.end()
 	end = size - int64(len(want))

@@ -161,7 +161,7 @@ func verifyEvidence(_ context.Context, c *call) error {
 		return fmt.Errorf("%s is not a file", path)
 	}
 	v, err := evidence.Verify(f, info.Size(), trusted)
-	if misfit := new(evidence.Misfit); errors.As(err, &misfit) {
+	if misfit := new(evidence.MisfitError); errors.As(err, &misfit) {
 		return fmt.Errorf("%s is NOT valid. The first part that does not fit: %w", path, misfit)
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -163,7 +164,7 @@ func TestADocumentOfTwoSourcesIsNotMixed(t *testing.T) {
 	url, publish := stored(t)
 	for i, source := range []string{"acme", "legal"} {
 		m, err := event.Message(t.Context(), &signingv1.SigningEvent{
-			Id: fmt.Sprint(i), Source: source, Provider: "clickwrap", Type: event.DocumentSent, Document: &signingv1.Document{Id: "same"}, ReceivedAt: timestamppb.Now(),
+			Id: strconv.Itoa(i), Source: source, Provider: "clickwrap", Type: event.DocumentSent, Document: &signingv1.Document{Id: "same"}, ReceivedAt: timestamppb.Now(),
 		})
 		if err != nil {
 			t.Fatal(err)
