@@ -1,9 +1,13 @@
 package event
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
+	"iter"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -24,6 +28,58 @@ func CallbackID(source, provider, method, route, query string, body []byte) stri
 
 // Carries reports whether a callback is a whole request, and not only the name of one.
 func Carries(c *signingv1.Callback) bool { return c.GetMethod() != "" }
+
+// storedWithin is the time in which the events of a callback are stored after its receipt, and from the first to the last one. Ingest takes at most
+// 20 s; the broker's clock may differ.
+const storedWithin = time.Minute
+
+// Callback returns the whole callback that reported an event, or nil if the log does not have it. stored is the time at which the event was
+// stored. It reads the source's events around that time, and around the callback's receipt: an item that was repaired later is stored later than
+// its batch.
+func (l Log) Callback(ctx context.Context, e *signingv1.SigningEvent, stored time.Time) (*signingv1.Callback, error) {
+	id := e.GetCallback().GetId()
+	if id == "" || Carries(e.GetCallback()) {
+		return e.GetCallback(), nil
+	}
+	for _, at := range []time.Time{stored, e.GetReceivedAt().AsTime()} {
+		for found, err := range l.Reported(ctx, e, at) {
+			if err != nil {
+				return nil, err
+			}
+			if Carries(found.Event.GetCallback()) {
+				return found.Event.GetCallback(), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Reported yields the events that name the same callback as e, and were stored around a time.
+func (l Log) Reported(ctx context.Context, e *signingv1.SigningEvent, around time.Time) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
+		id := []byte(e.GetCallback().GetId())
+		for m, err := range l.Messages(ctx, SourceFilter(e.GetSource(), e.GetProvider()), around.Add(-storedWithin)) {
+			if err != nil {
+				yield(Stored{}, err)
+				return
+			}
+			if m.Time.After(around.Add(storedWithin)) {
+				return
+			}
+			if !bytes.Contains(m.Data, id) { // most events are of other callbacks
+				continue
+			}
+			found, err := Decode(m.Data)
+			if err != nil {
+				yield(Stored{}, err)
+				return
+			}
+			if found.GetCallback().GetId() == string(id) && !yield(Stored{m, found}, nil) {
+				return
+			}
+		}
+	}
+}
 
 // SetCallback returns the payload of an event with another callback; nil for none. It may reuse the memory of data.
 func SetCallback(data []byte, c *signingv1.Callback) ([]byte, error) {

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -41,6 +42,11 @@ func SubjectOfToken(source, provider, eventType, token string) string {
 // DocumentFilter returns the filter for all events of one document, from any source and provider.
 func DocumentFilter(documentID string) string {
 	return prefix + "*.*.*.*." + DocumentToken(documentID)
+}
+
+// SourceFilter returns the filter for all events of one source; an empty provider means any provider.
+func SourceFilter(source, provider string) string {
+	return prefix + source + "." + cmp.Or(provider, "*") + ".>"
 }
 
 // TypeFilter returns the filter for all events of one type. "<entity>.*" means all types of the entity.

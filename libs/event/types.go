@@ -131,7 +131,7 @@ var Types = []Type{
 	{ReminderDue, false, "A reminder to a person is due; the messages that follow from it have its id as their cause."},
 	{ReminderCancelled, false, "A scheduled reminder will not be made; attributes.reason says why."},
 
-	{ReplayRequested, false, "An operator sent a dead letter back to its stage; later events report the outcome."},
+	{ReplayRequested, false, "An operator sent a dead letter back to its stage, or a kept callback back to ingest; later events report the outcome."},
 }
 
 // TypesOfReports returns the types of the facts that providers report on request.

@@ -97,6 +97,15 @@ func (w *webhook) VerifySignature(r pack.Request) (pack.Verified, error) {
 	return pack.Verified{By: signingv1.Verification_VERIFICATION_RSA, Key: key.name}, nil
 }
 
+// SignatureKeys implements pack.Signed.
+func (w *webhook) SignatureKeys() []pack.Key {
+	names := make([]pack.Key, len(w.keys))
+	for i, key := range w.keys {
+		names[i] = key.name
+	}
+	return names
+}
+
 func (w *webhook) checkToken(sent []string) (pack.Key, error) {
 	if len(sent) != 1 {
 		return pack.Key{}, fmt.Errorf("%d tokens in the query, want one", len(sent))

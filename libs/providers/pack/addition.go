@@ -45,6 +45,25 @@ func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signin
 	return update
 }
 
+// Differences returns the places in which two reports of a fact differ, sorted: "document.title", "attributes.tag". It ignores the same places as
+// Addition.
+func Differences(one, other *signingv1.SigningEvent, delivery ...string) []string {
+	a, b := contents(one, delivery), contents(other, delivery)
+	var places []string
+	for _, place := range slices.Sorted(maps.Keys(a)) {
+		if a[place] != b[place] {
+			places = append(places, place)
+		}
+	}
+	for _, place := range slices.Sorted(maps.Keys(b)) {
+		if _, both := a[place]; !both && b[place] != "" {
+			places = append(places, place)
+		}
+	}
+	slices.Sort(places)
+	return places
+}
+
 // Distinct returns a callback's events with each id once. A repeated event is replaced by its Addition to the first, and
 // dropped if it adds nothing.
 func Distinct(events []*signingv1.SigningEvent, delivery ...string) []*signingv1.SigningEvent {

@@ -107,6 +107,9 @@ type Signed interface {
 	// returns ErrUnsigned for a callback without a signature, and if the settings have no key to check one. A wrong signature is
 	// ErrUnauthentic.
 	VerifySignature(Request) (Verified, error)
+
+	// SignatureKeys names today's keys of signatures.
+	SignatureKeys() []Key
 }
 
 // ErrUnsigned means that nothing can be checked: the callback has no signature, or the settings have no key for it.

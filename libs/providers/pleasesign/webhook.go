@@ -75,6 +75,9 @@ func (w *webhook) Verify(r pack.Request) (pack.Verified, error) {
 // VerifySignature implements pack.Signed: each callback has a signature.
 func (w *webhook) VerifySignature(r pack.Request) (pack.Verified, error) { return w.Verify(r) }
 
+// SignatureKeys implements pack.Signed.
+func (w *webhook) SignatureKeys() []pack.Key { return w.names }
+
 // Normalize reads the event of a callback. A document.void is two facts: the document is declined, and its recipient
 // declined it.
 func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {

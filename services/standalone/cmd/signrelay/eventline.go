@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,19 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
+// eventFlags adds the flags of a command that shows events.
+func eventFlags(fs *flag.FlagSet) {
+	jsonFlag(fs)
+	fs.Bool("callbacks", false, "with --json, print also the provider's requests: query, headers and body, in base64")
+}
+
+// withoutRequest removes the content of the callback that e carries. Its id and its key stay.
+func withoutRequest(e *signingv1.SigningEvent) {
+	if c := e.GetCallback(); c != nil {
+		c.Query, c.Headers, c.Body = "", nil, nil
+	}
+}
+
 func (c *call) showData(data []byte) error {
 	e, err := event.Decode(data)
 	if err != nil {
@@ -26,6 +40,9 @@ func (c *call) showData(data []byte) error {
 // looks like an address, a number or a name is printed as its hash. --json prints everything.
 func (c *call) show(e *signingv1.SigningEvent, columns ...string) error {
 	if c.json() {
+		if !value[bool](c, "callbacks") {
+			withoutRequest(e)
+		}
 		line, err := protojson.Marshal(e)
 		if err != nil {
 			return fmt.Errorf("event %s as JSON: %w", e.GetId(), err)

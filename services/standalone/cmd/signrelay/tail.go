@@ -15,7 +15,7 @@ import (
 )
 
 func tailFlags(fs *flag.FlagSet) {
-	jsonFlag(fs)
+	eventFlags(fs)
 	sinceFlag(fs, "start with the events of the last `duration`, e.g. 24h or 7d; without it, start now (with --no-follow: with the first event)")
 	fs.Bool("no-follow", false, "show the stored events and exit")
 }
