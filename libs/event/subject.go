@@ -121,6 +121,3 @@ func illegalInToken(r rune) bool {
 
 // FilterOfToken returns the filter for all events of the document with that token, from any source and provider.
 func FilterOfToken(token string) string { return prefix + "*.*.*.*." + token }
-
-// SourceFilter returns the filter for all events of one source.
-func SourceFilter(source, provider string) string { return prefix + source + "." + provider + ".>" }

@@ -31,6 +31,8 @@ type Send func(context.Context, *notifyv1.Notification) (Receipt, error)
 // Sender is the part of a sender that differs between channels.
 type Sender struct {
 	Send Send
+	// Compose returns the message that Send sends; nil if it is not known.
+	Compose func(*notifyv1.Notification) (Composed, error)
 	// Links are the links that a message may contain.
 	Links Links
 	// Vendor is the vendor's name in metrics and logs: "vonage", "smtp".

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -40,6 +41,41 @@ type Receipt struct {
 	PartsRefused      string        // the numbers of the refused parts, from 1, with commas; usually empty
 	LinkRefused       bool          // one of them contains a part of the link
 	Expected          bool          // a delivery receipt should follow
+	Price             string        // as the vendor told it; usually empty
+	Composed          Composed      // what was sent; empty if it is not known
+}
+
+// Composed is a message as it is sent.
+type Composed struct {
+	Text     string
+	Subject  string // of an e-mail
+	Template string // the template and its version
+}
+
+// kept returns what the log keeps of it. The code of a short link is as secret as the document behind it, so the log never has it (docs/adr/0020).
+func (c Composed) kept(n *notifyv1.Notification) Composed {
+	if !n.GetKeepText() {
+		return Composed{Template: c.Template}
+	}
+	link := n.GetLink().GetShort()
+	c.Text, c.Subject = withoutCode(c.Text, link), withoutCode(c.Subject, link)
+	return c
+}
+
+// shortestCode is the length from which a link's code is also replaced outside the link. Our own codes have 14 letters or more.
+const shortestCode = 6
+
+func withoutCode(text, link string) string {
+	at := strings.LastIndexByte(link, '/') + 1
+	base, code := link[:at], link[at:]
+	if code == "" {
+		return text
+	}
+	text = strings.ReplaceAll(text, link, base+"…")
+	if len(code) >= shortestCode {
+		text = strings.ReplaceAll(text, code, "…")
+	}
+	return text
 }
 
 // attributes returns an event's attributes about refused parts.
@@ -62,6 +98,8 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	e.Notice.Parts = r.Parts
 	e.Notice.PossibleDuplicate = r.PossibleDuplicate
 	e.Notice.Reason = r.Reason
+	composed := r.Composed.kept(n)
+	e.Notice.Text, e.Notice.Subject, e.Notice.Template, e.Notice.Price = composed.Text, composed.Subject, composed.Template, r.Price
 	e.Attributes = r.attributes()
 	if r.Expected {
 		if e.Attributes == nil {

@@ -1,10 +1,13 @@
 package notification
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // The dedupe store keeps a sent message for 15 days, so that its event can be published again. Almost all of the event is in the
@@ -22,6 +26,8 @@ const (
 	keptUUID                  // the vendor's id is a UUID, stored as 16 bytes
 	keptWait                  // the message was scheduled for later
 	keptOther                 // the message went to the person's other channel
+	keptSent                  // the message was sent, with the data of keepSent
+	keptReceipt               // a delivery receipt should follow
 )
 
 // keptNewer replaces the number of parts if there are other outputs than notification.sent. An earlier version treats it as damage, and
@@ -37,7 +43,11 @@ func (d delivery) keep(_ stage.Event[*notifyv1.Notification], outs []stage.Out) 
 		return nil
 	}
 	e, err := event.Decode(outs[0].Data)
-	if err != nil || e.GetType() != event.NotificationSent || e.GetNotice().GetReason() != "" || len(e.GetAttributes()) > 0 {
+	others := len(e.GetAttributes())
+	if err == nil && ExpectsReceipt(e) {
+		others--
+	}
+	if err != nil || e.GetType() != event.NotificationSent || e.GetNotice().GetReason() != "" || others > 0 {
 		return nil
 	}
 	flags, reference := byte(0), []byte(e.GetNotice().GetReference())
@@ -47,8 +57,68 @@ func (d delivery) keep(_ stage.Event[*notifyv1.Notification], outs []stage.Out) 
 	if id, ok := uuidBytes(string(reference)); ok {
 		flags, reference = flags|keptUUID, id
 	}
+	if notice := e.GetNotice(); len(e.GetAttributes()) > 0 || notice.GetTemplate() != "" || notice.GetPrice() != "" {
+		return keepSent(e, flags, reference)
+	}
 	kept := binary.BigEndian.AppendUint64([]byte{flags}, uint64(event.Time(e).UnixNano()))
 	return append(binary.AppendUvarint(kept, uint64(e.GetNotice().GetParts())), reference...)
+}
+
+// keepSent returns what rebuildSent needs. The text is personal, so the store has only a hash of it: the sender composes the message again.
+func keepSent(e *signingv1.SigningEvent, flags byte, reference []byte) []byte {
+	notice := e.GetNotice()
+	if flags |= keptSent; ExpectsReceipt(e) {
+		flags |= keptReceipt
+	}
+	if len(notice.GetPrice()) > longestPrice {
+		return nil
+	}
+	kept := binary.BigEndian.AppendUint64([]byte{flags}, uint64(event.Time(e).UnixNano()))
+	kept = binary.AppendUvarint(binary.AppendUvarint(kept, keptNewer), uint64(notice.GetParts()))
+	sum := Composed{notice.GetText(), notice.GetSubject(), notice.GetTemplate()}.sum()
+	kept = append(append(kept, sum[:]...), byte(len(notice.GetPrice())))
+	return append(append(kept, notice.GetPrice()...), reference...)
+}
+
+// longestPrice is larger than any price that a vendor tells, in bytes.
+const longestPrice = 32
+
+// sum returns 64 bits of a hash.
+func (c Composed) sum() (sum [8]byte) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s%d:%s%s", len(c.Text), c.Text, len(c.Subject), c.Subject, c.Template)
+	copy(sum[:], h.Sum(nil))
+	return sum
+}
+
+// rebuildSent makes the event of keepSent. If the message would have another text now, for example with a newer template, the event has no text.
+func (d delivery) rebuildSent(ctx context.Context, in stage.Event[*notifyv1.Notification], flags byte, at time.Time, kept []byte) ([]stage.Out, error) {
+	parts, n := binary.Uvarint(kept)
+	const sum = 8 // bytes
+	if n <= 0 || parts > 1<<16 || len(kept) < n+sum+1 {
+		return nil, errKept
+	}
+	price := kept[n+sum+1:]
+	size := int(kept[n+sum])
+	if size > len(price) {
+		return nil, errKept
+	}
+	r := Receipt{
+		Reference: string(price[size:]), Parts: uint32(parts), PossibleDuplicate: flags&keptDuplicate != 0, Expected: flags&keptReceipt != 0, Price: string(price[:size]),
+	}
+	if flags&keptUUID != 0 {
+		if len(r.Reference) != 16 {
+			return nil, errKept
+		}
+		r.Reference = uuidText([]byte(r.Reference))
+	}
+	if d.Compose != nil {
+		composed, err := d.Compose(in.Data)
+		if now := composed.kept(in.Data).sum(); err == nil && bytes.Equal(now[:], kept[n:n+sum]) {
+			r.Composed = composed
+		}
+	}
+	return outs(ctx, Sent(in.Data, d.stage, at, r))
 }
 
 // rebuild makes the event of keep.
@@ -105,6 +175,8 @@ func (d delivery) rebuildNewer(ctx context.Context, in stage.Event[*notifyv1.Not
 	in, times := resumed(in)
 	const waits = 16 // bytes
 	switch {
+	case flags&keptSent != 0:
+		return d.rebuildSent(ctx, in, flags, at, kept)
 	case flags == keptOther:
 		return d.onOtherChannel(ctx, in.Data, at)
 	case flags == keptWait && len(kept) > waits:

@@ -68,3 +68,46 @@ func TestTheEventOfASentMessageIsMadeAgain(t *testing.T) {
 		t.Error("damaged data is accepted")
 	}
 }
+
+// Of the text, the dedupe store has only a hash. The event that is made again has the text if it is composed in the same way, and otherwise none.
+func TestASentTextIsComposedAgain(t *testing.T) {
+	t.Parallel()
+	now := Composed{Text: "Please sign: https://s.example/l/AbCdEfGhIjKlMn", Subject: "Ms Example", Template: "en/invitation.sms@0123456789abcdef"}
+	composed := now
+	d := delivery{stage: "sms-sender", Sender: Sender{Compose: func(*notifyv1.Notification) (Composed, error) { return now, nil }}}
+	in := stage.Event[*notifyv1.Notification]{Data: &notifyv1.Notification{
+		Id: "0123456789abcdefghijklmnop", Source: "acme", Provider: "clickwrap", Kind: notifyv1.Kind_KIND_INVITATION, Channel: notifyv1.Channel_CHANNEL_SMS,
+		Link: &notifyv1.Link{Short: "https://s.example/l/AbCdEfGhIjKlMn"}, KeepText: true,
+	}}
+	at := time.Date(2026, 11, 28, 16, 0, 0, 123456789, time.UTC)
+	r := Receipt{Reference: "0a0b0c0d-1234-4abc-8def-0123456789ab", Parts: 2, Expected: true, Price: "0.06660000", Composed: composed}
+	for _, keep := range []bool{true, false} {
+		in.Data.KeepText = keep
+		now = composed
+		sent, err := outs(t.Context(), Sent(in.Data, d.stage, at, r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(sent[0].Data, []byte("AbCdEfGhIjKlMn")) || bytes.Contains(sent[0].Data, []byte("https://s.example/l/…")) != keep {
+			t.Errorf("the event has %q", sent[0].Data)
+		}
+		kept := d.keep(in, sent)
+		if kept == nil || len(kept) > 60 || bytes.Contains(kept, []byte("Ms")) {
+			t.Errorf("%d bytes: %q", len(kept), kept)
+		}
+		again, err := d.rebuild(t.Context(), in, kept)
+		if err != nil || !bytes.Equal(again[0].Data, sent[0].Data) {
+			t.Errorf("made %v of %v, %v", again, sent, err)
+		}
+		for n := range 22 {
+			if _, err := d.rebuild(t.Context(), in, kept[:n]); err == nil {
+				t.Errorf("%d bytes of it are accepted", n)
+			}
+		}
+		now.Text, now.Template = "Other words", "en/invitation.sms@fedcba9876543210"
+		again, err = d.rebuild(t.Context(), in, kept)
+		if err != nil || bytes.Contains(again[0].Data, []byte("words")) || bytes.Contains(again[0].Data, []byte("@")) || !bytes.Contains(again[0].Data, []byte("0.06660000")) {
+			t.Errorf("with another template: %q, %v", again[0].Data, err)
+		}
+	}
+}

@@ -61,6 +61,7 @@ func (m *Maker) About(kind notifyv1.Kind) *notifyv1.Notification {
 		EventId: m.Happened.GetId(), Source: m.Happened.GetSource(), Provider: m.Happened.GetProvider(),
 		DocumentId: m.Happened.GetDocument().GetId(), DocumentTitle: cmp.Or(m.Document.Title, m.Happened.GetDocument().GetTitle()),
 		Kind: kind, SenderName: m.Source.SenderName, Locale: m.Source.Locale, OccurredAt: m.Happened.GetOccurredAt(),
+		KeepText: m.Source.Keeps(config.KeepTexts),
 	}
 }
 

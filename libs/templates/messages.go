@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"crypto/sha256"
 	"fmt"
 	htmltemplate "html/template"
 	"maps"
@@ -17,6 +18,8 @@ type message struct {
 	locale string
 	text   *texttemplate.Template
 	html   *htmltemplate.Template // of an e-mail
+	// version is its file's name without the extension, "@", and a hash of everything that it is made of.
+	version string
 }
 
 // messages are all messages, by "<locale>/<kind>.<channel>" in lower case.
@@ -113,7 +116,10 @@ func newMessage(locale, name string, parts []file) (message, error) {
 	if html {
 		m.html = htmltemplate.New(name)
 	}
+	sources := sha256.New()
 	for _, f := range parts {
+		fmt.Fprintf(sources, "%d:%s", len(f.text), f.text)
+		m.version = fmt.Sprintf("%s@%x", strings.TrimSuffix(f.path, extension), sources.Sum(nil)[:8])
 		// A template with the name of its file has that name in its errors.
 		if _, err := m.text.New(f.path).Parse(f.text); err != nil {
 			return m, err

@@ -97,6 +97,13 @@ func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err e
 	return subject, text, html, errors.Join(whoseErr, subjectErr, textErr, htmlErr)
 }
 
+// Version names the template of n's message: its file and a hash of everything that it is made of, "en/invitation.sms@0123456789abcdef". It is
+// empty if there is none.
+func (s *Set) Version(n *notifyv1.Notification) string {
+	m, _ := s.messages.find(n.GetLocale(), event.KindName(n.GetKind())+"."+event.ChannelName(n.GetChannel()))
+	return m.version
+}
+
 // whose returns the beginning of a text or a subject to an address that several signers share; otherwise it is empty. It is in every message,
 // also in an operator's own: without it two signers would get the same text twice, and could not find out which link belongs to which person.
 func (m message) whose(about facts) (string, error) {

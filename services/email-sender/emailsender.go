@@ -61,7 +61,7 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 	connections := newPool(currentServer(env.Live))
 	defer connections.close()
 	s := sender{texts: texts, from: emailsettings.Section.Of(env.Config).From, pool: connections}
-	deliver := notification.Sender{Send: s.send, Links: links, Vendor: "smtp", Settings: func() any { return connections.server.Now().settings }}
+	deliver := notification.Sender{Send: s.send, Compose: s.composed, Links: links, Vendor: "smtp", Settings: func() any { return connections.server.Now().settings }}
 	return deliver.Deliver(ctx, env, place)
 }
 
@@ -73,9 +73,17 @@ type sender struct {
 
 // send sends one notification as one message to one recipient.
 func (s sender) send(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
-	message, err := compose(s.texts, s.from, n)
+	message, composed, err := compose(s.texts, s.from, n)
 	if err != nil {
 		return notification.Receipt{}, err
 	}
-	return s.pool.send(ctx, message)
+	receipt, err := s.pool.send(ctx, message)
+	receipt.Composed = composed
+	return receipt, err
+}
+
+// composed composes the message for the log once more.
+func (s sender) composed(n *notifyv1.Notification) (notification.Composed, error) {
+	subject, text, _, err := s.texts.Email(n)
+	return notification.Composed{Text: text, Subject: subject, Template: s.texts.Version(n)}, err
 }

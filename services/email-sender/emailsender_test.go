@@ -203,6 +203,7 @@ func TestOneEmailAndItsEvent(t *testing.T) {
 	m := b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0]
 	e := decode(t, m)
 	want := &signingv1.Notice{NotificationId: id, Kind: "invitation", Channel: "email", Reference: "4XyZ12", Parts: 1, EventId: "the-event"}
+	want.Template = e.GetNotice().GetTemplate()
 	if m.Subject() != "signing.v1.acme.clickwrap.notification.sent.doc1" || e.GetNotice().String() != want.String() ||
 		e.GetId() != event.DerivedID(id, "email-sender", "sent") || m.Headers().Get("Nats-Msg-Id") != e.GetId() {
 		t.Errorf("%s: %v", m.Subject(), e)
@@ -243,6 +244,34 @@ func TestOneEmailAndItsEvent(t *testing.T) {
 		}
 	}
 	b.NeverLogged("reader.example", "sign.acme.example", "Vertrag")
+}
+
+// The log has what was sent, if the source's settings keep it: subject and text without the code of its link, and its template.
+func TestTheLogKeepsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	p := newMailServer(t)
+	b := servicetest.New(t, settings(p))
+	b.Start(emailsender.RunSoon)
+	const code = "AbCdEfGhIjKlMne"
+	for i, keep := range []bool{true, false} {
+		n := invitation(fmt.Sprintf("%d123456789abcdefghijklmnop", i))
+		n.KeepText, n.Link.Short = keep, "https://sign.acme.example/l/"+code
+		publish(t, b, n)
+	}
+	for _, m := range b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 2) {
+		got, kept := decode(t, m).GetNotice(), false
+		if got.GetNotificationId()[0] == '0' {
+			kept = true
+		}
+		if strings.Contains(got.GetText(), "https://sign.acme.example/l/…") != kept || (got.GetSubject() == `Please review & sign "Prüfung & "Vertrag""`) != kept ||
+			!strings.HasPrefix(got.GetTemplate(), "en/invitation.email@") || got.GetPrice() != "" {
+			t.Errorf("%v", got)
+		}
+		if strings.Contains(string(m.Data()), code) {
+			t.Error("the link's code is in the log")
+		}
+	}
+	b.NeverLogged(code, "Vertrag")
 }
 
 // Each possible end of a dialogue on the wire, and the state of its claim: confirmed (the message was accepted), undone (it certainly was not

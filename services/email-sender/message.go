@@ -8,6 +8,7 @@ import (
 	"github.com/wneessen/go-mail"
 
 	mailboxes "github.com/signrelay/signrelay/libs/mailbox"
+	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -15,22 +16,22 @@ import (
 
 // compose writes n's e-mail. Its Message-ID is made from the notification's id and is not random. After an attempt of unknown outcome, a
 // person may get the e-mail twice, and the mail program can then recognise the second one as a copy.
-func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail.Msg, error) {
+func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail.Msg, notification.Composed, error) {
 	sender, err := netmail.ParseAddress(from)
 	if err != nil {
-		return nil, outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
+		return nil, notification.Composed{}, outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
 	}
 	subject, text, html, err := texts.Email(n)
 	if err != nil {
-		return nil, outcome.Refused(outcome.Operator, "not-renderable", err)
+		return nil, notification.Composed{}, outcome.Refused(outcome.Operator, "not-renderable", err)
 	}
 	message := mail.NewMsg()
 	if err := message.From(from); err != nil {
-		return nil, outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
+		return nil, notification.Composed{}, outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
 	}
 	to := n.GetTo().GetEmail()
 	if err := message.To(to); err != nil || !mailboxes.PublicAddress(to) {
-		return nil, outcome.Refused(outcome.Recipient, "address-malformed", nil) // the error quotes the address
+		return nil, notification.Composed{}, outcome.Refused(outcome.Recipient, "address-malformed", nil) // the error quotes the address
 	}
 	_, domain, _ := strings.Cut(sender.Address, "@")
 	message.SetMessageIDWithValue(n.GetId() + "@" + domain)
@@ -39,5 +40,5 @@ func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail
 	message.Subject(subject)
 	message.SetBodyString(mail.TypeTextPlain, text)
 	message.AddAlternativeString(mail.TypeTextHTML, html)
-	return message, nil
+	return message, notification.Composed{Text: text, Subject: subject, Template: texts.Version(n)}, nil
 }

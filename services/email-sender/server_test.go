@@ -30,7 +30,7 @@ func newMessage(t *testing.T) *mail.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	message, err := compose(texts, "no-reply@acme.example", &notifyv1.Notification{
+	message, _, err := compose(texts, "no-reply@acme.example", &notifyv1.Notification{
 		Id: "n1", Kind: notifyv1.Kind_KIND_VOIDED, To: &notifyv1.Person{Email: "eric@reader.example"},
 	})
 	if err != nil {

@@ -216,6 +216,7 @@ func (p replies) respond(ctx context.Context, r reply, cause *signingv1.SigningE
 		Kind: kind, Channel: event.SMS, To: &notifyv1.Person{RecipientId: r.Recipient, Mobile: r.number},
 		SenderName: r.source.SenderName, Locale: localeOf(r.lastText, r.source.Locale), OccurredAt: timestamppb.New(r.At),
 		RecordedAt: timestamppb.New(r.begun), EventSubject: event.Subject(cause), EventStoredAt: timestamppb.New(r.begun),
+		KeepText: r.source.Keeps(config.KeepTexts),
 	}
 	requested := notification.Requested(n, flow.SMSSender, p.now())
 	request, err := event.Message(ctx, requested)

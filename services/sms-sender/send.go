@@ -61,6 +61,7 @@ func (s sender) send(ctx context.Context, n *notifyv1.Notification) (notificatio
 		return notification.Receipt{}, err
 	}
 	receipt := response.Receipt
+	receipt.Composed = s.composed(n, m.Text)
 	s.metrics.parts.WithLabelValues(n.GetSource(), n.GetProvider()).Add(float64(receipt.Parts))
 	if s.pending != nil {
 		s.metrics.awaited.Add(float64(receipt.Parts))
@@ -70,6 +71,17 @@ func (s sender) send(ctx context.Context, n *notifyv1.Notification) (notificatio
 		s.correctParts(ctx, n, receipt)
 	}
 	return receipt, nil
+}
+
+// composed describes the message for the log.
+func (s sender) composed(n *notifyv1.Notification, text string) notification.Composed {
+	return notification.Composed{Text: text, Template: s.texts.Version(n)}
+}
+
+// again composes the message for the log once more.
+func (s sender) again(n *notifyv1.Notification) (notification.Composed, error) {
+	m, _, err := s.compose(n)
+	return s.composed(n, m.Text), err
 }
 
 // compose writes the message, and counts its parts.

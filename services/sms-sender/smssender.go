@@ -104,6 +104,6 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 		s.pending = &store
 		deliver.FindReceipt, deliver.ReceiptWithin = store.find, within
 	}
-	deliver.Send = s.send
+	deliver.Send, deliver.Compose = s.send, s.again
 	return deliver.Deliver(ctx, env, place)
 }

@@ -81,7 +81,8 @@ func TestOneSMSAndItsEvent(t *testing.T) {
 		t.Errorf("subject %s", m.Subject())
 	}
 	e := decode(t, m)
-	want := &signingv1.Notice{NotificationId: id, Kind: "invitation", Channel: "sms", Reference: "0A000000", Parts: 2, EventId: "the-event"}
+	want := &signingv1.Notice{NotificationId: id, Kind: "invitation", Channel: "sms", Reference: "0A000000", Parts: 2, EventId: "the-event", Price: "0.06"}
+	want.Template = e.GetNotice().GetTemplate()
 	if e.GetNotice().String() != want.String() {
 		t.Errorf("notice %v, want %v", e.GetNotice(), want)
 	}
@@ -97,6 +98,39 @@ func TestOneSMSAndItsEvent(t *testing.T) {
 		t.Errorf("forms %v, want one %v", got, form)
 	}
 	b.NeverLogged("3175551234", secret, "sign.acme.example", "PactSafe")
+}
+
+// The log has what was sent, if the source's settings keep it: the text without the code of its link, and its template.
+func TestTheLogKeepsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, settings(v.URL))
+	const code = "AbCdEfGhIjKlMns"
+	var sent []*notifyv1.Notification
+	for i, keep := range []bool{true, false} {
+		n := invitation(fmt.Sprintf("%d123456789abcdefghijklmnop", i))
+		n.KeepText, n.Link.Short = keep, "https://sign.acme.example/l/"+code
+		v.responses[n.GetId()] = []http.HandlerFunc{statuses("0")}
+		sent = append(sent, n)
+	}
+	b.Start(smssender.RunSoon)
+	for _, n := range sent {
+		publish(t, b, n)
+	}
+	for _, m := range b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 2) {
+		got := decode(t, m).GetNotice()
+		text := ""
+		if got.GetNotificationId()[0] == '0' {
+			text = `You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: https://sign.acme.example/l/… To get no more texts, ask PactSafe.`
+		}
+		if got.GetText() != text || got.GetSubject() != "" || !strings.HasPrefix(got.GetTemplate(), "en/invitation.sms@") || got.GetPrice() != "0.03" {
+			t.Errorf("%v", got)
+		}
+		if strings.Contains(string(m.Data()), code) {
+			t.Error("the link's code is in the log")
+		}
+	}
+	b.NeverLogged(code, "PS Employment")
 }
 
 func TestTextOutsideGSM7IsUnicode(t *testing.T) {

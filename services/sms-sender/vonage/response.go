@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +30,7 @@ type response struct {
 type part struct {
 	status string
 	id     string // message-id
+	price  string // message-price, in the account's currency
 }
 
 // Statuses of a part that concern the whole message, or all messages.
@@ -80,7 +83,8 @@ func outcomeOfHTTP(status int, retryAfter time.Duration) error {
 // send that part twice.
 func outcomeOfParts(parts []part) (notification.Receipt, error) {
 	receipt := notification.Receipt{Parts: uint32(len(parts))}
-	accepted, refused, numbers := 0, "", []string(nil)
+	accepted, refused := 0, ""
+	var numbers, prices []string
 	for i, p := range parts {
 		if p.status != sent {
 			numbers = append(numbers, strconv.Itoa(i+1))
@@ -89,12 +93,14 @@ func outcomeOfParts(parts []part) (notification.Receipt, error) {
 		case sent:
 			accepted++
 			receipt.Reference = cmp.Or(receipt.Reference, p.id)
+			prices = append(prices, p.price)
 		case internalError: // one part that may have been sent decides the outcome of all
 			refused = internalError
 		default:
 			refused = cmp.Or(refused, p.status)
 		}
 	}
+	receipt.Price = total(prices)
 	switch accepted {
 	case len(parts):
 		return receipt, nil
@@ -105,6 +111,29 @@ func outcomeOfParts(parts []part) (notification.Receipt, error) {
 		receipt.Fault = outcome.Of(outcomeOfStatus(refused)).Fault()
 		return receipt, nil
 	}
+}
+
+// decimal matches a price. It is longer than any of Vonage's.
+var decimal = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
+
+// total returns the sum of the parts' prices, or an empty text if one of them is missing or is no number. It calculates without rounding.
+func total(prices []string) string {
+	sum, digits := new(big.Rat), 0
+	for _, price := range prices {
+		if !decimal.MatchString(price) {
+			return ""
+		}
+		one, ok := new(big.Rat).SetString(price)
+		if !ok {
+			return ""
+		}
+		_, fraction, _ := strings.Cut(price, ".")
+		sum, digits = sum.Add(sum, one), max(digits, len(fraction))
+	}
+	if len(prices) == 0 {
+		return ""
+	}
+	return sum.FloatString(digits)
 }
 
 // refusal converts one of Vonage's statuses.

@@ -122,3 +122,23 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+func TestThePriceOfAMessageIsThatOfItsParts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		prices []string
+		want   string
+	}{
+		{[]string{"0.03330000"}, "0.03330000"}, {[]string{"0.1", "0.25"}, "0.35"}, {[]string{"1", "2"}, "3"}, {[]string{"0.0333", ""}, ""},
+		{nil, ""}, {[]string{"-1"}, ""}, {[]string{"1e9"}, ""}, {[]string{"0.0333 EUR"}, ""},
+	} {
+		r := response{written: true, status: http.StatusOK}
+		for _, price := range c.prices {
+			r.parts = append(r.parts, part{status: sent, id: "1", price: price})
+		}
+		receipt, _ := r.outcome()
+		if receipt.Price != c.want {
+			t.Errorf("%q: %q, want %q", c.prices, receipt.Price, c.want)
+		}
+	}
+}

@@ -139,7 +139,7 @@ func (g *Gateway) call(ctx context.Context, now smssettings.Vonage, m gateway.Me
 	result, err := sendRecovering(client, strings.TrimPrefix(now.From, "+"), m, options)
 	got := response{written: call.written.Load(), status: call.status, retryAfter: call.retryAfter, err: err}
 	for _, m := range result.Messages {
-		got.parts = append(got.parts, part{status: m.Status, id: m.MessageId})
+		got.parts = append(got.parts, part{status: m.Status, id: m.MessageId, price: m.MessagePrice})
 	}
 	if len(got.parts) == 0 {
 		got.parts = refusedParts(err)

@@ -272,7 +272,9 @@ type Notification struct {
 	// The times at which it is not sent; unset if it is sent at any time.
 	QuietHours *QuietHours `protobuf:"bytes,20,opt,name=quiet_hours,json=quietHours,proto3" json:"quiet_hours,omitempty"`
 	// The same message on another channel of the person, for a text beyond the person's daily limit; unset if there is none.
-	Alternative   *Alternative `protobuf:"bytes,21,opt,name=alternative,proto3" json:"alternative,omitempty"`
+	Alternative *Alternative `protobuf:"bytes,21,opt,name=alternative,proto3" json:"alternative,omitempty"`
+	// True if the log keeps the text of the message, by the source's settings.
+	KeepText      bool `protobuf:"varint,22,opt,name=keep_text,json=keepText,proto3" json:"keep_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -452,6 +454,13 @@ func (x *Notification) GetAlternative() *Alternative {
 		return x.Alternative
 	}
 	return nil
+}
+
+func (x *Notification) GetKeepText() bool {
+	if x != nil {
+		return x.KeepText
+	}
+	return false
 }
 
 // QuietHours are the times at which a message is not sent: from "from" up to "to" in each zone.
@@ -770,7 +779,7 @@ var File_signrelay_notify_v1_notification_proto protoreflect.FileDescriptor
 
 const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\n" +
-	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\a\n" +
+	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\a\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x16\n" +
@@ -800,7 +809,8 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"perChannel\x12@\n" +
 	"\vquiet_hours\x18\x14 \x01(\v2\x1f.signrelay.notify.v1.QuietHoursR\n" +
 	"quietHours\x12B\n" +
-	"\valternative\x18\x15 \x01(\v2 .signrelay.notify.v1.AlternativeR\valternative\"c\n" +
+	"\valternative\x18\x15 \x01(\v2 .signrelay.notify.v1.AlternativeR\valternative\x12\x1b\n" +
+	"\tkeep_text\x18\x16 \x01(\bR\bkeepText\"c\n" +
 	"\n" +
 	"QuietHours\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\rR\x04from\x12\x0e\n" +
