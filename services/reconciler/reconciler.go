@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
@@ -82,16 +82,17 @@ func run(ctx context.Context, env service.Env, pace Pace) error {
 		pace:   pace, owner: dedupe.NewOwner(),
 	}
 	env.Up()
-	all, ctx := errgroup.WithContext(ctx)
+	var all sync.WaitGroup
 	for key, src := range sources.Now() {
 		if _, ok := src.API.(pack.Reporter); !ok {
 			continue
 		}
 		metrics.begin(key)
-		all.Go(func() error { return r.follow(ctx, key) })
+		all.Go(func() { r.follow(ctx, key) })
 	}
 	<-ctx.Done()
-	return all.Wait()
+	all.Wait()
+	return nil
 }
 
 type reconciler struct {
@@ -108,15 +109,13 @@ type reconciler struct {
 }
 
 // follow reconciles one source until ctx ends: at its time of night, and for each request.
-func (r reconciler) follow(ctx context.Context, key providers.SourceKey) error {
-	for {
+func (r reconciler) follow(ctx context.Context, key providers.SourceKey) {
+	for ctx.Err() == nil {
 		err := r.look(ctx, key)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errLost) {
 			r.out.WarnContext(ctx, "reconciliation is interrupted, and continues", "source", key.Name, "provider", key.Provider, "error", err)
 		}
-		if wait(ctx, r.pace.Poll) != nil {
-			return nil
-		}
+		_ = wait(ctx, r.pace.Poll) // it fails when ctx ends
 	}
 }
 

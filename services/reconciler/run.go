@@ -199,9 +199,9 @@ func (a *attempt) end(ctx context.Context, failure error) error {
 	case failure == nil: // a run on demand makes up for failed nights
 		a.FailedNights = 0
 	}
-	a.Last, a.record.Run = &result, nil
+	a.Last, a.Run = &result, nil
 	if err := a.put(ctx); err != nil {
-		a.record.Run = run
+		a.Run = run
 		return err
 	}
 	a.metrics.show(a.key, a.record)

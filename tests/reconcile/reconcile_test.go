@@ -515,7 +515,7 @@ func (s *stand) kill(program, point string, asked map[providers.SourceKey]reconc
 		}
 		if s.done(asked) {
 			cancel()
-			<-died
+			_ = <-died // it was stopped
 			return false
 		}
 	}

@@ -124,16 +124,16 @@ func (d *document) report(source, id string) pack.Report {
 		r.Facts = append(r.Facts, pack.Fact{Event: e, By: created.AsTime()})
 	}
 	for _, s := range d.people() {
-		typ := signerStatus[string(s.Status)]
-		if typ == event.RecipientDownloaded { // a person who has fetched the document has signed it
-			typ = event.RecipientSigned
+		typ, status := signerStatus[string(s.Status)], s.Status
+		if typ == event.RecipientDownloaded { // a person who has fetched the document has signed it before
+			typ, status = event.RecipientSigned, "40"
 		}
 		switch {
 		case s.id() == "":
 		case typ == event.RecipientSigned, typ == event.RecipientDeclined:
-			e := begin(typ, "signer", s.Status, nil)
+			e := begin(typ, "signer", status, nil)
 			e.Recipient = &signingv1.Recipient{Id: s.id(), Uri: "/api/v1/signer/" + s.id() + "/"}
-			e.Id = identify(e, e.GetRecipient().GetUri(), "status", string(s.Status), "")
+			e.Id = identify(e, e.GetRecipient().GetUri(), "status", string(status), "")
 			r.Facts = append(r.Facts, pack.Fact{Event: e, By: by})
 		}
 		if typ != event.RecipientSigned && s.id() != "" {

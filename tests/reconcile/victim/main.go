@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -24,7 +25,7 @@ import (
 // The arguments are the settings file, the time that the clock shows, and the pace of the test.
 func main() {
 	if err := run(context.Background(), os.Args[1], os.Args[2]); err != nil {
-		slog.Error("the reconciler ends", "error", err)
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
