@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 	"testing"
@@ -80,6 +81,40 @@ func TestAMessageHasEveryField(t *testing.T) {
 	}
 	if want := proto.Size(e); len(msg.Data) != want {
 		t.Errorf("%d bytes, want %d", len(msg.Data), want)
+	}
+}
+
+// The callback is replaced and removed in any payload, without a change to the rest.
+func TestTheCallbackOfAPayloadIsReplaced(t *testing.T) {
+	t.Parallel()
+	e := new(signingv1.SigningEvent)
+	fill(e.ProtoReflect())
+	whole := e.GetCallback()
+	e.Callback = nil
+	plain, err := event.Message(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := append([]byte(nil), plain.Data...)
+	for _, c := range []*signingv1.Callback{{Id: "a"}, whole, {Id: "b", Item: proto.Uint32(0)}, whole, nil} {
+		if data, err = event.SetCallback(data, c); err != nil {
+			t.Fatal(err)
+		}
+		got, err := event.Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, got.GetCallback(), protocmp.Transform()); diff != "" {
+			t.Error(diff)
+		}
+		if rest := event.WithoutCallback(data); !bytes.Equal(rest, plain.Data) {
+			t.Errorf("the rest is %q", rest)
+		}
+	}
+	for _, damaged := range [][]byte{nil, {0xff}, {0x82, 0x01, 0x7f}, plain.Data[:len(plain.Data)-1]} {
+		if got := event.WithoutCallback(damaged); !bytes.Equal(got, damaged) {
+			t.Errorf("%q became %q", damaged, got)
+		}
 	}
 }
 

@@ -23,10 +23,15 @@ const DataSchema = "urn:protobuf:signrelay.signing.v1.SigningEvent"
 // and the protobuf payload. If the provider sent no time, there is no ce-time: a repeated callback has the same id but another time of
 // arrival.
 func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) {
+	return MessageFor(ctx, e, nil)
+}
+
+// MessageFor works like Message. Its payload has room for a callback, so that SetCallback need not copy it.
+func MessageFor(ctx context.Context, e *signingv1.SigningEvent, later *signingv1.Callback) (*nats.Msg, error) {
 	if e.GetId() == "" {
 		return nil, errors.New("event without an id")
 	}
-	data, err := encode(e)
+	data, err := encode(e, callbackSize(later))
 	if err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.GetId(), err)
 	}
@@ -51,8 +56,8 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 
 // encode returns a message's payload. It writes the attributes itself: the protobuf library reads a map by reflection, with two allocations
 // for each entry, in half of the time of the whole encoding.
-func encode(e *signingv1.SigningEvent) ([]byte, error) {
-	size := callbackSize(e.GetCallback())
+func encode(e *signingv1.SigningEvent, room int) ([]byte, error) {
+	size := max(callbackSize(e.GetCallback()), room)
 	for name, value := range e.GetAttributes() {
 		size += protowire.SizeTag(attributesField) + protowire.SizeBytes(attributeSize(name, value))
 	}

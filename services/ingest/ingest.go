@@ -87,7 +87,7 @@ type source struct {
 	settings config.Source
 	webhook  pack.Webhook
 	secrets  pack.Secrets
-	signed   []string // the headers with which its provider signs
+	headers  []string // see headersToKeep
 }
 
 // maxBody is the maximum size of a body, in bytes.
@@ -158,7 +158,7 @@ func sourcesOf(p pack.Pack, all []config.Source) (map[string]source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("source %s/%s: %w", s.Provider, s.Name, err)
 		}
-		sources[s.Name] = source{settings: s, webhook: webhook, secrets: pack.SecretsOf(s), signed: p.SignatureHeaders}
+		sources[s.Name] = source{settings: s, webhook: webhook, secrets: pack.SecretsOf(s), headers: append([]string{"Content-Type"}, p.SignatureHeaders...)}
 	}
 	return sources, nil
 }

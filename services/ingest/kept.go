@@ -33,14 +33,8 @@ func (src source) keep(r pack.Request, key pack.Key) *signingv1.Callback {
 		}
 		kept.Query, kept.Redacted = query, kept.Redacted || found
 	}
-	names := src.headersToKeep()
-	header, found := headerToKeep(r.Header, names, src.secrets)
-	for _, name := range names {
-		for _, value := range header[name] {
-			kept.Headers = append(kept.Headers, &signingv1.Header{Name: name, Value: value})
-		}
-	}
-	kept.Redacted = kept.Redacted || found
+	header, found := headerToKeep(r.Header, src.headersToKeep(), src.secrets)
+	kept.Headers, kept.Redacted = header, kept.Redacted || found
 	kept.Id = event.CallbackID(src.settings.Name, src.settings.Provider, kept.GetMethod(), r.Route, kept.GetQuery(), kept.GetBody())
 	return kept
 }

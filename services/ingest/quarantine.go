@@ -18,6 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // The headers of a quarantined callback or item of a batch. The payload is the body or the item, byte for byte except for the source's secrets,
@@ -63,8 +64,11 @@ func KeptContent(h nats.Header, payload []byte) (body []byte, query string) {
 func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	r := u.request
 	query, _ := src.secrets.RedactAll(r.RawQuery)
-	names := append([]string{"User-Agent"}, src.headersToKeep()...)
-	fields, redacted := headerToKeep(r.Header, names, src.secrets)
+	kept, redacted := headerToKeep(r.Header, append([]string{"User-Agent"}, src.headersToKeep()...), src.secrets)
+	fields := http.Header{}
+	for _, h := range kept {
+		fields[h.GetName()] = append(fields[h.GetName()], h.GetValue())
+	}
 	header, err := json.Marshal(fields)
 	if err != nil {
 		return nil, fmt.Errorf("encode headers: %w", err)
@@ -119,12 +123,12 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 
 // headersToKeep lists the request headers that are stored: how to read the body, and its signature. Other headers come from proxies and may
 // repeat the query or the caller's address, and a token must not be stored.
-func (src source) headersToKeep() []string { return append([]string{"Content-Type"}, src.signed...) }
+func (src source) headersToKeep() []string { return src.headers }
 
 // headerToKeep returns the named request headers, without the source's credentials, and reports whether one of them differs from the received
 // one. If they are larger than maxHeaders, it returns only the type of the body: packs read only short headers, and larger ones come from proxies.
-func headerToKeep(all http.Header, names []string, secrets pack.Secrets) (kept http.Header, redacted bool) {
-	kept, size := make(http.Header, len(names)), 0
+func headerToKeep(all http.Header, names []string, secrets pack.Secrets) (kept []*signingv1.Header, redacted bool) {
+	size := 0
 	for _, name := range names {
 		for _, value := range all[name] {
 			text, found := secrets.RedactAll(value)
@@ -134,12 +138,12 @@ func headerToKeep(all http.Header, names []string, secrets pack.Secrets) (kept h
 			if !utf8.ValidString(text) {
 				text, found = strings.ToValidUTF8(text, "\uFFFD"), true
 			}
-			kept[name], redacted, size = append(kept[name], text), redacted || found, size+len(name)+len(text)
+			kept, redacted, size = append(kept, &signingv1.Header{Name: name, Value: text}), redacted || found, size+len(name)+len(text)
 		}
 	}
 	if size <= maxHeaders {
 		return kept, redacted
 	}
 	media, _, _ := mime.ParseMediaType(all.Get("Content-Type"))
-	return http.Header{"Content-Type": {media}}, true
+	return []*signingv1.Header{{Name: "Content-Type", Value: media}}, true
 }

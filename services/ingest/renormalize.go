@@ -11,8 +11,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -26,14 +28,22 @@ type Renormalizer struct {
 	sources map[[2]string]source
 }
 
-// NewRenormalizer returns a renormalizer. Its metrics are those of ingest, so an environment has one of both.
-func NewRenormalizer(env service.Env, packs []pack.Pack) (*Renormalizer, error) {
+// NewRenormalizer returns a renormalizer, which the caller closes. It makes no events of erased documents.
+func NewRenormalizer(ctx context.Context, env service.Env, packs []pack.Pack) (*Renormalizer, error) {
 	m, err := newMetrics(env.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	return &Renormalizer{env: env, packs: packs, store: newStore(env, m), sources: map[[2]string]source{}}, nil
+	r := &Renormalizer{env: env, packs: packs, store: newStore(env, m), sources: map[[2]string]source{}}
+	if r.store.erased, err = erase.WatchTombstones(ctx, env.JS, keyring.New(env.Config.MasterKeys())); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("read the list of erased documents: %w", err)
+	}
+	return r, nil
 }
+
+// Close ends the renormalizer.
+func (r *Renormalizer) Close() { r.store.erased.Close() }
 
 // Kinds of differences.
 const (
@@ -161,6 +171,7 @@ func (r *Renormalizer) read(ctx context.Context, carrier *signingv1.SigningEvent
 		request: requestOf(carrier, kept), changed: unchanged, kept: kept, replayed: true,
 		verified: pack.Verified{By: carrier.GetVerification(), Key: pack.Key{Setting: kept.GetKey(), Fingerprint: kept.GetKeyFingerprint()}},
 	})
+	got.events = r.store.withoutErased(ctx, got.events)
 	return src, got, "", nil
 }
 

@@ -100,10 +100,11 @@ func TestRenormalizeFindsExactlyTheSeededDifferences(t *testing.T) {
 	if err := h.client.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := ingest.NewRenormalizer(h.env, providers.All)
+	again, err := ingest.NewRenormalizer(t.Context(), h.env, providers.All)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(again.Close)
 	const skipped = "skipped a secret of the source was removed from it"
 	if found, _ := h.differences(t, again); cmp.Diff([]string{skipped}, found) != "" {
 		t.Fatalf("the control: %v", found)

@@ -93,7 +93,11 @@ func (s *store) putLate(ctx context.Context, src source, got reading) response {
 
 // put stores the items of a reading. judge returns the state of an item after a successful claim.
 func (s *store) put(ctx context.Context, src source, got reading, judge func(dedupe.Claim) state) response {
+	reported := len(got.events)
 	got.events = s.withoutErased(ctx, got.events)
+	if len(got.events) < reported && got.callback != nil { // the batch names the erased document, too
+		got.callback = &signingv1.Callback{Id: got.callback.GetId()}
+	}
 	if len(got.events)+len(got.unreadable) == 0 {
 		return accepted(nil)
 	}
@@ -158,8 +162,12 @@ func itemsToPut(ctx context.Context, src source, got reading) ([]item, error) {
 		}
 		items = append(items, item{id: msg.Header.Get("Nats-Msg-Id"), unreadable: u, msg: msg})
 	}
-	for _, e := range got.events {
-		msg, err := event.Message(ctx, e)
+	for i, e := range got.events {
+		var whole *signingv1.Callback
+		if i == 0 { // it usually carries the callback
+			whole = got.callback
+		}
+		msg, err := event.MessageFor(ctx, e, whole)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,8 @@
 package kafkabridge
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/signrelay/signrelay/libs/event"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -101,6 +104,47 @@ func TestPartitionsAreThoseOfKafkasOwnClient(t *testing.T) {
 	for _, r := range kafka.read(len(want), kgo.ClientID("partitions")) {
 		if r.Partition != want[string(r.Key)] {
 			t.Errorf("%s is in partition %d, want %d", r.Key, r.Partition, want[string(r.Key)])
+		}
+	}
+}
+
+// A single record cannot be erased, so no record has the provider's request. The rest of the event is as in the log, in any order of its fields.
+func TestARecordHasNoCallback(t *testing.T) {
+	t.Parallel()
+	plain := anEvent(7, "document")
+	plain.Attributes = map[string]string{"name": "value"}
+	const body = "the raw bytes of the callback"
+	for name, c := range map[string]*signingv1.Callback{
+		"whole": {Id: "c", Method: "POST", Path: "/webhooks/clickwrap/acme", Query: body, Body: []byte(body), Headers: []*signingv1.Header{{Name: "X", Value: body}}},
+		"named": {Id: "c", Item: proto.Uint32(3)},
+	} {
+		e := proto.CloneOf(plain)
+		e.Callback = c
+		m, err := event.Message(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest, err := proto.Marshal(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := append(slices.Clone(m.Data[len(event.WithoutCallback(m.Data)):]), rest...) // as another program may encode it
+		for order, data := range map[string][]byte{"last": m.Data, "first": first} {
+			for _, format := range []string{"protobuf", "json"} {
+				r, err := encoding(format)(m.Header, data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := new(signingv1.SigningEvent)
+				if format == "json" {
+					err = protojson.Unmarshal(r.value, got)
+				} else {
+					err = proto.Unmarshal(r.value, got)
+				}
+				if diff := cmp.Diff(plain, got, protocmp.Transform()); diff != "" || err != nil || bytes.Contains(r.value, []byte("callback")) || r.key != "document" {
+					t.Errorf("%s, %s, %s: %v %s", name, order, format, err, diff)
+				}
+			}
 		}
 	}
 }

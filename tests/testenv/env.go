@@ -556,7 +556,8 @@ func Ingest(t testing.TB, fsync bool) *Env {
 	e := newEnv(t)
 	e.lazySync = !fsync
 	e.startNATS(t, node{})
-	e.provision(t, SandboxSettings(e))
+	unkept := "sources:\n  - {name: unkept, provider: pleasesign, webhook: {secrets: [\"test\"]}, api: {key: demo-key, secret: demo-secret}, keep: []}\n"
+	e.provision(t, strings.Replace(SandboxSettings(e), "sources:\n", unkept, 1))
 	e.StartService(t, "ingest", "ingest")
 	return e
 }

@@ -41,10 +41,11 @@ func renormalize(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	again, err := ingest.NewRenormalizer(env, c.packs)
+	again, err := ingest.NewRenormalizer(ctx, env, c.packs)
 	if err != nil {
 		return err
 	}
+	defer again.Close()
 	found := differences{call: c}
 	for carrier, err := range again.Kept(ctx, c.flag("source"), since) {
 		if err != nil {
