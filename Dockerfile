@@ -63,6 +63,7 @@ EXPOSE 8082 2525
 FROM image AS reminder
 FROM image AS reconciler
 FROM image AS keeper
+FROM image AS archiver
 # </services: stages>
 # The command line, with all services in one process: docker run signrelay/signrelay run
 FROM image AS signrelay

@@ -49,8 +49,8 @@ func (s Source) Keeps(evidence string) bool {
 // API is the access to a provider's REST API. The credentials are settings of the provider.
 type API struct {
 	BaseURL string `yaml:"base_url"`
-	// PerMinute is the maximum number of calls of all replicas together; 0 means the provider's own limit. A quarter is for clicks on links, three
-	// quarters for events.
+	// PerMinute is the maximum number of calls of all replicas together; 0 means the provider's own limit. A quarter is for clicks on links, a
+	// tenth for files, and the rest for events.
 	PerMinute int `yaml:"per_minute" last:"true"`
 }
 

@@ -5,4 +5,4 @@ import (
 )
 
 // archivedKey returns the key of the file in the archive that an event names; empty for other events.
-func archivedKey(*signingv1.SigningEvent) string { return "" }
+func archivedKey(e *signingv1.SigningEvent) string { return e.GetFile().GetKey() }

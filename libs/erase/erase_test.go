@@ -123,6 +123,9 @@ func (w *world) fill(document string, p person) {
 	reminder := &nats.Msg{Subject: flow.ReminderSubject("acme", "pleasesign", document, p.id), Header: nats.Header{}, Data: []byte(`{"document":"` + document + `"}`)}
 	flow.Schedule(reminder, time.Now().Add(time.Hour), flow.DueSubject("acme", "pleasesign", document, p.id))
 	w.publish(reminder, nil)
+	waiting := &nats.Msg{Subject: flow.ArchiveSubject("acme", "pleasesign", document, "id-"+document), Header: nats.Header{}, Data: []byte(`{"document":"` + document + `"}`)}
+	flow.Schedule(waiting, time.Now().Add(time.Hour), flow.DueArchiveSubject("acme", "pleasesign", document, "id-"+document))
+	w.publish(waiting, nil)
 	w.publish(&nats.Msg{
 		Subject: flow.QuarantineSubject("acme", "pleasesign", "unreadable"), Header: nats.Header{"Signrelay-Header": {"{}"}},
 		Data: []byte(`{"document_id":"` + document + `","email":"` + p.email + `","mobile":"` + p.mobile + `","name":"` + p.first + " " + p.last + `"`),

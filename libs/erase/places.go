@@ -31,6 +31,7 @@ var streamRules = map[string]Place{
 	flow.LaterSMS:   {Rule: "scheduled texts are overwritten and not sent", does: byMessage},
 	flow.LaterEmail: {Rule: "scheduled e-mails are overwritten and not sent", does: byMessage},
 	flow.Remind:     {Rule: "scheduled reminders are overwritten and not made", does: byMessage},
+	flow.Archive:    {Rule: "completed documents whose files were not archived yet are overwritten and not tried again", does: byMessage},
 	flow.Quarantine: {Rule: "quarantined callbacks that mention the document or person are overwritten, a batch as a whole", does: byMessage},
 	flow.DLQ:        {Rule: "dead letters are overwritten", does: byMessage},
 	flow.Replay:     {Rule: "replayed dead letters are overwritten", does: byMessage},

@@ -22,6 +22,7 @@ var settled = []struct{ stream, subject string }{
 	{flow.LaterSMS, flow.FillLater("sms")},
 	{flow.LaterEmail, flow.FillLater("email")},
 	{flow.Remind, flow.FillRemind},
+	{flow.Archive, flow.FillArchive},
 	{bucketPrefix + flow.Memory, "$KV." + flow.Memory + "." + fillKey},
 	{bucketPrefix + flow.Attempts, "$KV." + flow.Attempts + "." + fillKey},
 	{bucketPrefix + flow.Texts, "$KV." + flow.Texts + "." + fillKey},

@@ -53,6 +53,8 @@ func fill(m protoreflect.Message) {
 			m.Set(f, protoreflect.ValueOfEnum(1))
 		case f.Kind() == protoreflect.Uint32Kind:
 			m.Set(f, protoreflect.ValueOfUint32(7))
+		case f.Kind() == protoreflect.Uint64Kind:
+			m.Set(f, protoreflect.ValueOfUint64(7))
 		case f.Kind() == protoreflect.Int32Kind:
 			m.Set(f, protoreflect.ValueOfInt32(7))
 		case f.Kind() == protoreflect.Int64Kind:

@@ -94,6 +94,7 @@ func withoutAttributes(e *signingv1.SigningEvent) *signingv1.SigningEvent {
 		Id: e.GetId(), Source: e.GetSource(), Provider: e.GetProvider(), Type: e.GetType(), ProviderType: e.GetProviderType(),
 		ProviderEventId: e.GetProviderEventId(), OccurredAt: e.GetOccurredAt(), ReceivedAt: e.GetReceivedAt(), Verification: e.GetVerification(),
 		Document: e.GetDocument(), Recipient: e.GetRecipient(), Agreement: e.GetAgreement(), Links: e.GetLinks(), Notice: e.GetNotice(),
+		File: e.GetFile(),
 	}
 	if unknown := e.ProtoReflect().GetUnknown(); len(unknown) > 0 { // fields of a newer version
 		plain.ProtoReflect().SetUnknown(unknown)

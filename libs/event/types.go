@@ -19,6 +19,7 @@ const (
 	DocumentErased    = "document.erased"
 	DocumentHeld      = "document.held"
 	DocumentReleased  = "document.released"
+	DocumentArchived  = "document.archived"
 
 	RecipientQueued          = "recipient.queued"
 	RecipientSent            = "recipient.sent"
@@ -94,6 +95,7 @@ var Types = []Type{
 	{DocumentErased, false, "An operator or a retention period removed a document, or a person from a document; document.id is not its id but the hash by which teams find it, and attributes.sequences are the places of the removed events in the log."},
 	{DocumentHeld, false, "An operator put a document under a legal hold: it is not erased, and its events are kept beyond the age of the log."},
 	{DocumentReleased, false, "An operator ended the legal hold of a document."},
+	{DocumentArchived, false, "Signrelay has stored a file of the completed document in the operator's archive; file has its kind, size, hash and key."},
 
 	{RecipientQueued, false, "The provider will send the document to the person later."},
 	{RecipientSent, false, "The provider has sent the document to the person."},

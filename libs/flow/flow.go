@@ -37,6 +37,7 @@ const (
 	LaterSMS   = "LATER_SMS"
 	LaterEmail = "LATER_EMAIL"
 	Remind     = "REMIND"
+	Archive    = "ARCHIVE"
 	Quarantine = "QUARANTINE"
 	DLQ        = "DLQ"
 	Replay     = "REPLAY"
@@ -57,6 +58,7 @@ var Streams = []Stream{
 	{Name: LaterSMS, Subjects: []string{laterPrefix + "sms.>"}, MaxAge: 14 * day, Schedules: true, Purpose: "texts that are scheduled for later, and those that are due"},
 	{Name: LaterEmail, Subjects: []string{laterPrefix + "email.>"}, MaxAge: 14 * day, Schedules: true, Purpose: "e-mails that are scheduled for later, and those that are due"},
 	{Name: Remind, Subjects: []string{Reminders}, MaxAge: LogReaches + day, Schedules: true, Purpose: "scheduled reminders, one a person, and fallbacks, one a message; and those that are due"},
+	{Name: Archive, Subjects: []string{archivePrefix + ">"}, MaxAge: LogReaches + day, Schedules: true, Purpose: "completed documents whose files were not available yet, scheduled for the next attempt; and those that are due"},
 	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Purpose: "authentic callbacks that cannot be read, byte for byte"},
 	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Purpose: "inputs on which a stage gave up, byte for byte, with the reason"},
 	// As long as DLQ: a second replay of the same dead letter is detected because its subject is taken.
@@ -182,6 +184,7 @@ const bucketStream = "KV_"
 const (
 	RateAPI       = "api"       // of a provider's API, one a source
 	RateClicks    = "api-click" // the part of it for clicks on links
+	RateFiles     = "api-file"  // the part of it for the files of completed documents
 	RateShortener = "shortener" // of Bitly or Rebrandly
 	RateLink      = "link"      // of links opened from one address
 	RateVonage    = "vonage"    // of an account at Vonage
@@ -205,7 +208,7 @@ var Producers = []Producer{
 			Claims:  IngestClaims, // a late callback and a reconciliation must not both store a fact
 		},
 	},
-	{Name: Keeper, Publishes: slices.Concat([]string{event.Everything, HeldEvents, FillRemind, RemindersOf("*", "*", ""), Fallbacks},
+	{Name: Keeper, Publishes: slices.Concat([]string{event.Everything, HeldEvents, FillRemind, RemindersOf("*", "*", ""), Fallbacks, FillArchive, archiveWaits + ">"},
 		laters(LaterFilter), laters(FillLater)),
 		Purpose: "erases documents after the retention period of their source, and copies events under a legal hold",
 		Uses: Uses{
@@ -217,7 +220,7 @@ var Producers = []Producer{
 
 // erasable are the streams with data of documents and people, from which the keeper removes.
 var erasable = []string{
-	Signing, Notify, LaterSMS, LaterEmail, Remind, Quarantine, DLQ, Replay, Hold,
+	Signing, Notify, LaterSMS, LaterEmail, Remind, Archive, Quarantine, DLQ, Replay, Hold,
 	lookup(Memory), lookup(Links), lookup(Attempts), lookup(Texts), lookup(Inbound),
 }
 
@@ -313,6 +316,8 @@ const (
 	Reminder    = "reminder"
 	ReminderDue = "reminder-due"
 	FallbackDue = "fallback-due"
+	Archiver    = "archiver"
+	ArchiverDue = "archiver-due"
 )
 
 // outcomes are the senders' events.
@@ -398,7 +403,25 @@ var Stages = []Stage{
 		Uses:      Uses{Streams: []string{Signing}},
 		Purpose:   "finds invitations and reminders without a delivery receipt", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
+	{
+		Name: Archiver, Stream: Signing, Consumes: []string{event.TypeFilter(event.DocumentCompleted)},
+		Publishes: []string{event.TypeFilter(event.DocumentArchived), archiveWaits + ">"},
+		Uses:      Uses{Streams: []string{Signing, Archive}, Rates: []string{RateFiles}}, // a document's archived files; the schedules
+		// An upload to S3 needs up to 46 MiB for its parts, whatever the size of the file.
+		Purpose: "stores the files of completed documents in the archive", Workers: 2, Timeout: archiverTimeout, Policy: retryForADay,
+		Optional: true,
+	},
+	{
+		Name: ArchiverDue, Service: Archiver, Stream: Archive, Consumes: []string{DueArchives},
+		Publishes: []string{event.TypeFilter(event.DocumentArchived), archiveWaits + ">"},
+		Uses:      Uses{Streams: []string{Signing, Archive}, Rates: []string{RateFiles}},
+		Purpose:   "tries again to get files that were not available", Workers: 1, Timeout: archiverTimeout, Policy: retryForADay,
+		Optional: true,
+	},
 }
+
+// archiverTimeout limits one attempt to archive all files of a document: 1 GB at 5 Mbit/s takes 27 minutes.
+const archiverTimeout = 30 * time.Minute
 
 // Program returns the name of the service that runs the stage.
 func (s Stage) Program() string { return cmp.Or(s.Service, s.Name) }

@@ -19,6 +19,9 @@ const (
 	fallbackPrefix   = remindPrefix + "fallback."
 	fallbackDue      = remindPrefix + "fallback-due."
 	holdPrefix       = "hold.v1."
+	archivePrefix    = "archive.v1."
+	archiveWaits     = archivePrefix + "wait."
+	archiveDue       = archivePrefix + "due."
 )
 
 // Filters of all subjects of a stream or a stage.
@@ -37,6 +40,8 @@ const (
 	DueFallbacks = fallbackDue + "*.*.*.*.*"
 	// HeldEvents are the copies of the events of documents under a legal hold.
 	HeldEvents = holdPrefix + ">"
+	// DueArchives are completed documents whose next attempt to archive their files is due.
+	DueArchives = archiveDue + ">"
 )
 
 // LinkSubject returns the subject of a notification that waits for its short link: notify.v1.link.<source>.<provider>.<document>.
@@ -174,6 +179,27 @@ func reminderTail(source, provider, documentID, recipientID string) string {
 	return source + "." + provider + "." + event.DocumentToken(documentID) + "." + event.DocumentToken(recipientID)
 }
 
+// ArchiveSubject returns the subject of a completed document whose files wait for the next attempt:
+// archive.v1.wait.<source>.<provider>.<document>.<id>. The id is that of the document.completed, because a document that was sent again is
+// completed again.
+func ArchiveSubject(source, provider, documentID, id string) string {
+	return archiveWaits + laterTail(source, provider, documentID, id)
+}
+
+// DueArchiveSubject returns the subject on which the server publishes a completed document when its next attempt is due.
+func DueArchiveSubject(source, provider, documentID, id string) string {
+	return archiveDue + laterTail(source, provider, documentID, id)
+}
+
+// ArchivesOf returns the filter of the waiting attempts for a document, or for all documents if the id is empty.
+func ArchivesOf(source, provider, documentID string) string {
+	document := "*"
+	if documentID != "" {
+		document = event.DocumentToken(documentID)
+	}
+	return archiveWaits + source + "." + provider + "." + document + ".*"
+}
+
 // QuarantineSubject returns the subject of an authentic callback that cannot be read: quarantine.v1.<source>.<provider>.<reason>.
 func QuarantineSubject(source, provider, reason string) string {
 	return quarantinePrefix + source + "." + provider + "." + reason
@@ -222,6 +248,13 @@ func PlaceOf(subject string) (Place, bool) {
 		}
 		return Place{Source: t[0], Provider: t[1], Document: t[4]}, true
 	}
+	if rest, ok := strings.CutPrefix(subject, archivePrefix); ok {
+		t := strings.Split(rest, ".")
+		if len(t) != 5 {
+			return Place{}, false
+		}
+		return Place{Source: t[1], Provider: t[2], Document: t[3]}, true
+	}
 	rest, ok := strings.CutPrefix(subject, remindPrefix)
 	if !ok {
 		return Place{}, false
@@ -240,6 +273,9 @@ func PlaceOf(subject string) (Place, bool) {
 // FillRemind is a subject of REMIND, and FillLater one of a stream of scheduled messages, which no consumer reads. An erasure writes on it to make
 // the server rewrite its files.
 const FillRemind = remindPrefix + "fill"
+
+// FillArchive is such a subject of ARCHIVE.
+const FillArchive = archivePrefix + "fill"
 
 // FillLater returns the subject for the channel's stream.
 func FillLater(channel string) string { return laterPrefix + channel + ".fill" }

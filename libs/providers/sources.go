@@ -33,8 +33,9 @@ type Budget struct {
 
 // The shares add up to 100%.
 var (
-	ForEvents = Budget{flow.RateAPI, 75}    // for the enricher and for operators' commands
+	ForEvents = Budget{flow.RateAPI, 65}    // for the enricher and for operators' commands
 	ForClicks = Budget{flow.RateClicks, 25} // for the shortener, which requests the target of a clicked link
+	ForFiles  = Budget{flow.RateFiles, 10}  // for the archiver, whose files can wait
 )
 
 // Open makes the API client of each source. All clients share one transport, so that connections are reused. Each client keeps to its budget

@@ -11,20 +11,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 )
 
 // Service is the keeper as a separate program.
 var Service = service.Service{
 	Name:              flow.Keeper,
 	Run:               Run,
-	Calls:             []service.Party{service.NATS, service.Redis},
-	Reads:             []string{"sources", "nats", "redis", "master_key", "log"},
+	Calls:             []service.Party{service.NATS, service.Redis, service.Web}, // Web: the archive
+	Reads:             []string{"sources", "archive", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true,
 	Singleton:         true,
 }
@@ -65,11 +67,12 @@ func Run(ctx context.Context, env service.Env) error {
 }
 
 type keeper struct {
-	env    service.Env
-	eraser *erase.Eraser
-	redis  redis.UniversalClient // nil without Redis
-	runs   *prometheus.CounterVec
-	erased *prometheus.CounterVec
+	env     service.Env
+	eraser  *erase.Eraser
+	redis   redis.UniversalClient // nil without Redis
+	archive *archive.Store        // nil if the settings have none
+	runs    *prometheus.CounterVec
+	erased  *prometheus.CounterVec
 }
 
 // The reasons of an erasure.
@@ -99,6 +102,12 @@ func open(env service.Env) (*keeper, error) {
 	for _, reason := range []string{byRetention, byLateness} {
 		k.erased.WithLabelValues(reason)
 	}
+	if a := archivesettings.Section.Of(env.Config); a.On() {
+		if k.archive, err = archive.Open(context.Background(), a.URL); err != nil {
+			return nil, err
+		}
+		k.eraser.Archive = k.archive.Delete
+	}
 	if env.Config.Redis.URL == "" {
 		return k, nil
 	}
@@ -114,6 +123,9 @@ func open(env service.Env) (*keeper, error) {
 func (k *keeper) close() {
 	if k.redis != nil {
 		_ = k.redis.Close()
+	}
+	if k.archive != nil {
+		_ = k.archive.Close()
 	}
 }
 

@@ -74,6 +74,11 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// getFiles serves GET /api/files: the files of documents that the providers have served, with their hashes.
+func (s *Server) getFiles(w http.ResponseWriter, _ *http.Request) {
+	party.WriteJSON(w, http.StatusOK, s.Tickets.Served())
+}
+
 // getFaults serves GET /api/faults: the queued faults.
 func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, s.Faults.List())

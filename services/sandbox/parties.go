@@ -4,6 +4,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/bitly"
 	"github.com/signrelay/signrelay/services/sandbox/clickwrap"
 	esignv1 "github.com/signrelay/signrelay/services/sandbox/esign-v1"
+	"github.com/signrelay/signrelay/services/sandbox/files"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 	"github.com/signrelay/signrelay/services/sandbox/pleasesign"
 	"github.com/signrelay/signrelay/services/sandbox/rebrandly"
@@ -16,6 +17,7 @@ var parties = []party.Party{
 	clickwrap.Party,
 	pleasesign.Party,
 	esignv1.Party,
+	files.Party,
 	bitly.Party,
 	rebrandly.Party,
 	vonage.Party,

@@ -19,7 +19,6 @@ func (s *Server) routes() http.Handler {
 			p.Routes(mux)
 		}
 	}
-	mux.HandleFunc("GET /files/{ticket}/document.pdf", s.Tickets.GetFile)
 
 	// The sandbox's own page and API.
 	mux.HandleFunc("GET /{$}", s.getPage)
@@ -28,6 +27,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("DELETE /api/messages", s.deleteMessages)
 	mux.HandleFunc("GET /api/stories", s.getStories)
 	mux.HandleFunc("POST /api/play", requireJSON(s.postPlay))
+	mux.HandleFunc("GET /api/files", s.getFiles)
 	mux.HandleFunc("GET /api/faults", s.getFaults)
 	mux.HandleFunc("POST /api/faults", requireJSON(s.postFault))
 	mux.HandleFunc("DELETE /api/faults", s.deleteFaults)

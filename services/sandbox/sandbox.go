@@ -84,7 +84,7 @@ func New(cfg config.Config, log *slog.Logger, clock Clock) (*Server, error) {
 	}
 	s := &Server{jump: clock.Jump, stopping: make(chan struct{})}
 	s.Env = party.Env{
-		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks, Odd: odd, Now: clock.Now,
+		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(clock.Now), Callbacks: callbacks, Odd: odd, Now: clock.Now,
 		BaseURL: s.baseURL, Linger: s.linger,
 	}
 	listen := net.ListenConfig{} // a local address, so Listen does not block

@@ -5,6 +5,7 @@ package sections
 import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
@@ -27,6 +28,7 @@ var All = []config.Declared{
 	config.Shared("redis"),
 	kafkasettings.Section,
 	standalonesettings.Section,
+	archivesettings.Section,
 	config.Shared("hide_sources"),
 	ingestsettings.Section,
 	shortenersettings.Links,

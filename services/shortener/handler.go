@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -30,7 +31,8 @@ type handler struct {
 	sources         func() providers.Sources // of the current settings
 	visitors        visitors
 	providerTimeout time.Duration
-	https           bool // responses have a Strict-Transport-Security header
+	archive         *archive.Store // nil if the settings have none
+	https           bool           // responses have a Strict-Transport-Security header
 	js              jetstream.JetStream
 	optOuts         optout.Store
 	wishes          optout.Counters

@@ -7,9 +7,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -33,6 +35,11 @@ func (d *handler) resolve(v *visit) {
 	late := time.AfterFunc(d.providerTimeout, cancel)
 	target, err := src.API.Open(ctx, pack.Link{Document: l.Document, Recipient: l.Recipient, Purpose: pack.Purpose(l.Purpose)})
 	late.Stop()
+	if err != nil {
+		if kept := d.fromArchive(r.Context(), l, err); kept != nil {
+			target, err = kept, nil
+		}
+	}
 	switch {
 	case err != nil:
 		d.showFailure(v, err)
@@ -41,6 +48,30 @@ func (d *handler) resolve(v *visit) {
 	default:
 		d.serveDocument(v, target)
 	}
+}
+
+// fromArchive returns the finished document from the archive, if the provider does not have it any more, or not now, and if the person may open it;
+// nil if there is none.
+func (d *handler) fromArchive(ctx context.Context, l link, why error) *pack.Target {
+	notOpen := new(pack.NotOpenError)
+	if d.archive == nil || pack.Purpose(l.Purpose) != pack.Download || !errors.As(why, &notOpen) || !notOpen.Archived {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, d.providerTimeout)
+	defer cancel()
+	all, err := d.archive.Of(limited, archive.Document{Source: l.Source, Provider: l.Provider, ID: l.Document})
+	all = slices.DeleteFunc(all, func(o archive.Object) bool { return o.Kind != string(pack.SignedFile) })
+	if err == nil && len(all) > 0 {
+		newest := all[len(all)-1]
+		var body io.ReadCloser
+		if body, err = d.archive.Read(ctx, newest); err == nil {
+			return &pack.Target{Body: body, ContentType: archive.MediaType, Size: newest.Size}
+		}
+	}
+	if err != nil {
+		d.log.ErrorContext(ctx, "document not read from the archive", "source", l.Source, "provider", l.Provider, "error", err)
+	}
+	return nil
 }
 
 // showFailure shows why the link has no target. The log gets only the status of the provider's response, because an error text may contain

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
@@ -20,6 +21,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
@@ -31,7 +33,7 @@ var Service = service.Service{
 	Listeners:         []service.Listener{{Name: "http", Key: "links.addr", Port: 8083, Path: "/l"}},
 	Sections:          []config.Declared{shortenersettings.Section, shortenersettings.Links},
 	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
-	Reads:             []string{"sources", "api", "shortener", "drain_delay", "nats", "redis", "master_key", "log"},
+	Reads:             []string{"sources", "api", "shortener", "archive", "drain_delay", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true, // links still open, and each process limits its own rate
 }
 
@@ -80,6 +82,13 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	handler, err := newHandler(env, links, optOuts, sources)
 	if err != nil {
 		return err
+	}
+	if kept := archivesettings.Section.Of(env.Config); kept.On() {
+		if handler.archive, err = archive.Open(ctx, kept.URL); err != nil { // links open without it, too
+			env.Log.ErrorContext(ctx, "the archive was not opened: documents that their providers have no more are not served", "error", err)
+		} else {
+			defer func() { _ = handler.archive.Close() }()
+		}
 	}
 	// The patterns also match a slash after a code; that of GET also matches HEAD.
 	env.Public.Handle("GET /l/{code...}", handler)

@@ -32,12 +32,19 @@ const (
 // bench runs a shortener with these sources and changes of the settings.
 func bench(t *testing.T, sources providers.Sources, change ...func(*shortenersettings.Shortener)) *servicetest.Bench {
 	t.Helper()
+	return benchWith(t, sources, func(settings *config.Config) {
+		for _, c := range change {
+			c(shortenersettings.Section.In(settings))
+		}
+	})
+}
+
+// benchWith works like bench, with changes of other settings, too.
+func benchWith(t *testing.T, sources providers.Sources, change func(*config.Config)) *servicetest.Bench {
+	t.Helper()
 	settings := config.Default()
-	own := shortenersettings.Section.In(&settings)
-	own.PublicURL = public + "/"
-	for _, c := range change {
-		c(own)
-	}
+	shortenersettings.Section.In(&settings).PublicURL = public + "/"
+	change(&settings)
 	b := servicetest.New(t, settings)
 	t.Cleanup(func() { b.NeverLogged("secret", "3175551234", "/l/") }) // in every test, after the service has ended
 	b.Start(func(ctx context.Context, env service.Env) error { return shortener.RunWith(ctx, env, sources) })

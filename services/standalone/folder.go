@@ -22,6 +22,7 @@ const (
 	masterFile   = "master.key"        // the master_key, if the settings have none
 	runningFile  = "running"           // the start of a run; removed after its orderly end
 	demoKeyFile  = "demo-esign-v1.pem" // of the demo's esign-v1 source
+	archiveDir   = "archive"           // the files of completed documents, if the settings have no other place
 )
 
 // forbidden lists, for each of our files, the permission bits that other users must not have.
@@ -32,6 +33,7 @@ var forbidden = map[string]fs.FileMode{
 	masterFile:         0o077,
 	runningFile:        0o022,
 	demoKeyFile:        0o077,
+	archiveDir:         0o022,
 	SandboxKey:         0o077,
 	SandboxCertificate: 0o022,
 }
@@ -133,13 +135,14 @@ func (f *folder) checkFiles(owner int) error {
 	for name, bits := range forbidden {
 		info, err := f.root.Lstat(name)
 		path := filepath.Join(f.path, name)
+		isFolder := name == brokerFolder || name == archiveDir
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			errs = append(errs, err)
 		case info.Mode()&fs.ModeSymlink != 0:
 			errs = append(errs, fmt.Errorf("%s is a symbolic link: replace it with its target", path))
-		case name == brokerFolder && !info.IsDir(), name != brokerFolder && !info.Mode().IsRegular():
+		case isFolder && !info.IsDir(), !isFolder && !info.Mode().IsRegular():
 			errs = append(errs, fmt.Errorf("%s was not created by Signrelay: remove it", path))
 		case ownerOf(info) != owner:
 			errs = append(errs, fmt.Errorf("%s belongs to the user with the id %d, and its folder to %d: remove it, or chown it if you put it there", path, ownerOf(info), owner))

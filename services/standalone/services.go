@@ -3,6 +3,7 @@ package standalone
 import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/archiver"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	"github.com/signrelay/signrelay/services/enricher"
 	"github.com/signrelay/signrelay/services/ingest"
@@ -28,6 +29,7 @@ var Services = []service.Service{
 	reminder.Service,
 	reconciler.Service,
 	keeper.Service,
+	archiver.Service,
 }
 
 // Sections lists the settings of the command line. No service reads them.

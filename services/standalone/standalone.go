@@ -16,6 +16,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/archiver"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
@@ -24,6 +26,7 @@ import (
 // called when all listeners are open.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, opened func()) error {
 	demo := len(cfg.Sources) == 0
+	cfg = WithArchive(cfg)
 	var dataDir *folder
 	if demo || cfg.NATS.URL == "" {
 		var err error
@@ -122,7 +125,8 @@ func services(cfg config.Config, demo bool) []service.Service {
 	var running []service.Service
 	for _, s := range Services {
 		switch {
-		case s.DemoOnly && !demo, s.Name == kafkabridge.Service.Name && !kafkasettings.Section.Of(cfg).Set():
+		case s.DemoOnly && !demo, s.Name == kafkabridge.Service.Name && !kafkasettings.Section.Of(cfg).Set(),
+			s.Name == archiver.Service.Name && !archivesettings.Section.Of(cfg).On():
 			continue
 		case s.Name == kafkabridge.Service.Name:
 			s.Run = kafkabridge.RunBeside

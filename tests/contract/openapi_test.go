@@ -215,9 +215,8 @@ var undocumented = map[string]string{
 	"/webhooks":            "the response names the missing part of the path",
 	"/webhooks/":           "ingest splits it into provider, source and path",
 
-	"GET /files/{ticket}/document.pdf": "the stand-in for a provider's files",
-	"GET /{$}":                         "the sandbox's page",
-	"GET /emails/{number}":             "the sandbox's page",
+	"GET /{$}":             "the sandbox's page",
+	"GET /emails/{number}": "the sandbox's page",
 }
 
 // subfolders are the folders in a folder, without these.

@@ -445,6 +445,7 @@ func (v visitor) sandbox() {
 	if want := "target is one of " + strings.Join(documented, ", "); !strings.Contains(string(unknown.body), want) {
 		v.t.Errorf("docs/openapi.yaml: the enum of Fault.target is %q, and the sandbox says %s", documented, unknown.body)
 	}
+	v.wants(http.StatusOK, "/api/files", v.request(get, api+"files", nil, ""))
 	v.wants(http.StatusOK, "/api/faults", v.request(get, api+"faults", nil, ""))
 	v.wants(http.StatusNoContent, "/api/faults", v.request(remove, api+"faults", nil, ""))
 	for path, methods := range map[string][]string{"messages": {remove}, "play": {post}, "faults": {post, remove}} {

@@ -214,6 +214,7 @@ func TestStories(t *testing.T) {
 			}
 			h.WaitIdle(t)
 			everyMessageIsInTheLog(t, h)
+			everyCompletedDocumentIsArchived(t, h)
 			if shared := h.Replicas("enricher"); len(shared) > 1 {
 				everyReplicaWorked(t, h)
 			}

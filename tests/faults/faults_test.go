@@ -87,7 +87,8 @@ func furnish(t *testing.T, h *testenv.Env, w *world, row string, replicas int, c
 	return s
 }
 
-var services = testenv.Services[1:] // without the sandbox
+// services are those that a document passes before it is completed: without the sandbox and the archiver.
+var services = slices.DeleteFunc(slices.Clone(testenv.Services), func(name string) bool { return name == "sandbox" || name == flow.Archiver })
 
 func settings(h *testenv.Env, w *world) string {
 	receipts := ""

@@ -32,7 +32,8 @@ type world struct {
 	SMTP net.Listener
 
 	behaves   behaviour
-	forgets   bool // the log's duplicate window is short
+	files     http.Handler // of completed documents; nil if none is completed
+	forgets   bool         // the log's duplicate window is short
 	mutex     sync.Mutex
 	calls     map[string]int        // calls so far, by party
 	accepted  map[message]int       // accepted messages
@@ -96,6 +97,7 @@ func newWorld(t testing.TB, b behaviour) *world {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", w.request)
 	mux.HandleFunc("POST /sms/json", w.text)
+	mux.HandleFunc("GET /files/{document}", func(rw http.ResponseWriter, r *http.Request) { w.files.ServeHTTP(rw, r) })
 	w.HTTP = httptest.NewServer(mux)
 	var err error
 	if w.SMTP, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
@@ -186,7 +188,7 @@ func (w *world) request(rw http.ResponseWriter, r *http.Request) {
 		w.pause(slowestFor, r.Context().Done())
 	case well:
 	}
-	fmt.Fprintf(rw, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"email":true,"mobile_number":true},`+
+	fmt.Fprintf(rw, `{"name":%[1]q,"pdf_url":"%[2]s/files/%[1]s.pdf","signers":[{"signer_id":"s-%[1]s","send_to":{"email":true,"mobile_number":true},`+
 		`"signer":{"email":"%[1]s@signer.example","mobile_number":"+13175550123"},"request_url":"%[2]s/sign/%[1]s"}]}`,
 		r.PathValue("id"), w.HTTP.URL)
 }

@@ -99,7 +99,7 @@ func start(t *testing.T, count int) *stand {
 	}
 	targets := slices.Concat(clickwrap.Party.Targets, pleasesign.Party.Targets, esignv1.Party.Targets)
 	env := party.Env{
-		Config: cfg, Log: s.Env.Log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets), Tickets: party.NewTickets(), Callbacks: s.callbacks, Odd: odd,
+		Config: cfg, Log: s.Env.Log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets), Tickets: party.NewTickets(s.now), Callbacks: s.callbacks, Odd: odd,
 		Now: s.now, BaseURL: func() string { return rest.URL }, Linger: time.Sleep,
 	}
 	for _, p := range []party.Party{clickwrap.Party, pleasesign.Party, esignv1.Party} {

@@ -97,7 +97,7 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 }
 
 // Services lists the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
-var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper"}
+var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper", "archiver"}
 
 // Replicated starts Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
 // behind a load balancer; here the second one has its own, which no client calls.
@@ -150,7 +150,8 @@ func (e *Env) provision(t testing.TB, settings string) {
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e.env = append(e.env, "SIGNRELAY_NATS_URL="+e.NATSURL, "SIGNRELAY_REDIS_URL="+e.Redis.URL, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey)
+	e.env = append(e.env, "SIGNRELAY_NATS_URL="+e.NATSURL, "SIGNRELAY_REDIS_URL="+e.Redis.URL, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey,
+		"SIGNRELAY_ARCHIVE_URL=file://"+filepath.ToSlash(e.Archive()))
 	if hasUsers {
 		e.env = append(e.env, RedisUser(flow.Operator)...)
 		e.redisUsers = map[string]bool{}
@@ -162,6 +163,9 @@ func (e *Env) provision(t testing.TB, settings string) {
 		t.Fatalf("provision: %v\n%s", err, out)
 	}
 }
+
+// Archive returns the folder of the archive.
+func (e *Env) Archive() string { return filepath.Join(e.DataDir, "archive") }
 
 // StartService starts one more process of a service under the given name. Its variables override those of the environment.
 func (e *Env) StartService(t testing.TB, service, name string, env ...string) *Process {
@@ -309,6 +313,25 @@ func (e *Env) Messages(t testing.TB) []Message {
 		t.Fatalf("messages: %d %v\n%s", status, err, response)
 	}
 	return messages
+}
+
+// ServedFile is a file that a provider served, as the sandbox reports it.
+type ServedFile struct {
+	Document string `json:"document"`
+	Kind     string `json:"kind"`
+	Size     int    `json:"size"`
+	SHA256   string `json:"sha256"`
+}
+
+// ServedFiles returns the files of documents that the providers have served.
+func (e *Env) ServedFiles(t testing.TB) []ServedFile {
+	t.Helper()
+	var files []ServedFile
+	status, response := e.do(t, http.MethodGet, e.SandboxURL+"/api/files", "")
+	if err := json.Unmarshal(response, &files); err != nil || status != http.StatusOK {
+		t.Fatalf("files: %d %v\n%s", status, err, response)
+	}
+	return files
 }
 
 // ClearMessages deletes the received messages.

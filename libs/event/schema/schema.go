@@ -75,6 +75,8 @@ func (s *schema) value(f protoreflect.FieldDescriptor) (yaml.MapSlice, error) {
 		return yaml.MapSlice{{Key: "type", Value: "boolean"}}, nil
 	case f.Kind() == protoreflect.Uint32Kind:
 		return yaml.MapSlice{{Key: "type", Value: "integer"}, {Key: "minimum", Value: 0}, {Key: "maximum", Value: uint32(math.MaxUint32)}}, nil
+	case f.Kind() == protoreflect.Uint64Kind: // a text in protobuf's JSON, because many readers of JSON lose digits of larger numbers
+		return yaml.MapSlice{{Key: "type", Value: "string"}, {Key: "pattern", Value: "^[0-9]+$"}}, nil
 	case f.Kind() == protoreflect.EnumKind:
 		return enum(f.Enum()), nil
 	case f.Kind() == protoreflect.MessageKind && f.Message().FullName() == "google.protobuf.Timestamp":

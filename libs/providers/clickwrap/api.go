@@ -7,6 +7,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/rest"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 var server = rest.Server{BaseURL: "https://api.pactsafe.com", Version: "/v1.1"}
@@ -49,6 +50,22 @@ func (a *api) request(ctx context.Context, id string) (*request, error) {
 		return nil, call.Unreadable()
 	}
 	return found, nil
+}
+
+// Files lists the signed document, at the address in the API's response. A request without such an address may get one later.
+func (a *api) Files(completed *signingv1.SigningEvent) []pack.File {
+	id := completed.GetDocument().GetId()
+	return []pack.File{{Kind: pack.SignedFile, From: []func(context.Context) (*pack.Target, error){func(ctx context.Context) (*pack.Target, error) {
+		found, err := a.request(ctx, id)
+		if err != nil {
+			return nil, rest.OrGone(err)
+		}
+		address := found.file()
+		if !pack.Address(address) {
+			return nil, &pack.NotOpenError{Reason: pack.NotYet}
+		}
+		return &pack.Target{URL: address}, nil
+	}}}}
 }
 
 // Open requests the signature request again. A person's address is permanent.

@@ -149,6 +149,16 @@ func (s *signer) recipient(r *request) pack.Recipient {
 	return out
 }
 
+// file returns the address of the signed document: the request's own or, if it has none, the first of its signers'. The address of the signing page
+// is none.
+func (r *request) file() string {
+	address := rest.First(r.DownloadURL, r.PDFURL, r.DocumentURL)
+	for i := 0; address == "" && i < len(r.Signers); i++ {
+		address = rest.First(r.Signers[i].DownloadURL, r.Signers[i].PDFURL, r.Signers[i].DocumentURL)
+	}
+	return address
+}
+
 // order returns a signer's position, which the guides show both beside the signer object and inside it.
 func (s *signer) order() int { return int(cmp.Or(s.Order, s.Signer.Order)) }
 

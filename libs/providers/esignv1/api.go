@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/rest"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 var server = rest.Server{BaseURL: "https://eu-api.legalesign.com", Version: "/api/v1"}
@@ -123,6 +124,21 @@ func (a *api) newLink(ctx context.Context, signer string) (*pack.Target, error) 
 	return &pack.Target{URL: address}, nil
 }
 
+// Files lists the signed document, the only file that the API has.
+func (a *api) Files(completed *signingv1.SigningEvent) []pack.File {
+	id := completed.GetDocument().GetId()
+	return []pack.File{{Kind: pack.SignedFile, From: []func(context.Context) (*pack.Target, error){func(ctx context.Context) (*pack.Target, error) {
+		found, err := a.Document(ctx, id)
+		if err != nil {
+			return nil, rest.OrGone(err)
+		}
+		if err := found.Unfinished(); err != nil {
+			return nil, err
+		}
+		return a.pdf(ctx, id)
+	}}}}
+}
+
 // unarchiving is the time that the provider needs to restore a document from its archive.
 const unarchiving = 4 * time.Hour
 
@@ -145,7 +161,7 @@ func (a *api) pdf(ctx context.Context, id string) (*pack.Target, error) {
 	case http.StatusOK:
 		return nil, call.Unreadable()
 	case http.StatusCreated:
-		return nil, &pack.NotOpenError{Reason: pack.NotYet, In: unarchiving}
+		return nil, &pack.NotOpenError{Reason: pack.NotYet, In: unarchiving, Archived: true}
 	case http.StatusFound:
 		address := response.Header.Get("Location")
 		if !pack.Address(address) {

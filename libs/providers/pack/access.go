@@ -30,6 +30,18 @@ func (d *Document) Closed(link Link) error {
 	}
 }
 
+// Unfinished returns a *NotOpenError unless everybody has signed, or nil if the provider can be asked for the document's files.
+func (d *Document) Unfinished() error {
+	switch d.Status {
+	case StatusCompleted:
+		return nil
+	case StatusDeclined, StatusVoided, StatusExpired:
+		return &NotOpenError{Reason: Ended}
+	default:
+		return &NotOpenError{Reason: NotYet}
+	}
+}
+
 // turn reports whether all people before this person in the signing order have signed.
 func (d *Document) turn(person *Recipient) bool {
 	for _, other := range d.Recipients {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // API is the REST client of a pack: it requests data that callbacks do not contain. It calls only the source's base URL, for any content of a
@@ -28,6 +29,35 @@ type API interface {
 type Finder interface {
 	// DocumentOf requests the id of the one document that a recipient is on.
 	DocumentOf(ctx context.Context, recipient string) (string, error)
+}
+
+// Filer is an API whose provider has files of completed documents.
+type Filer interface {
+	// Files lists the files of a document that completed reports. The list needs no call; each File has the calls that get it.
+	Files(completed *signingv1.SigningEvent) []File
+}
+
+// File is a file of a completed document.
+type File struct {
+	Kind FileKind
+	// From are the ways to get the file, to be tried in this order. Each returns a target with a body, or an address that works without the
+	// source's credentials. Its error is one of Open's, or ErrNotOurs.
+	From []func(context.Context) (*Target, error)
+}
+
+// FileKind is the kind of a file. It is part of keys and metrics.
+type FileKind string
+
+// Kinds of files.
+const (
+	OriginalFile    FileKind = "original"    // before the first signature
+	SignedFile      FileKind = "signed"      // with all signatures
+	CertificateFile FileKind = "certificate" // of the signatures: who signed when
+)
+
+// At is a way to get a file: at an address that needs no call.
+func At(address string) func(context.Context) (*Target, error) {
+	return func(context.Context) (*Target, error) { return &Target{URL: address}, nil }
 }
 
 // ErrNotOurs means that a document belongs to a group that the source's settings exclude.
@@ -144,6 +174,9 @@ type Target struct {
 type NotOpenError struct {
 	Reason NotOpen
 	In     time.Duration // time until another attempt makes sense; 0 if unknown, or never
+	// Archived is true if the person may open the document, and the provider does not have it, or not before the time in In. Then an archive may
+	// have it.
+	Archived bool
 }
 
 func (e *NotOpenError) Error() string { return "nothing to open: " + string(e.Reason) }

@@ -3,10 +3,12 @@ package pleasesign
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/rest"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // The European twin is https://public.pleasesign.eu.
@@ -82,4 +84,37 @@ func (a *api) address(ctx context.Context, call rest.Call) (*pack.Target, error)
 		return nil, call.Unreadable()
 	}
 	return &pack.Target{URL: address}, nil
+}
+
+// Files lists the original, the signed document and, if the callback has its address, the certificate, for which the API has no call. The
+// addresses of a callback work for three days without a call; then the API returns new ones, which work for one.
+func (a *api) Files(completed *signingv1.SigningEvent) []pack.File {
+	id := completed.GetDocument().GetId()
+	files := []pack.File{
+		{Kind: pack.OriginalFile, From: []func(context.Context) (*pack.Target, error){a.finished(id, "original")}},
+		{Kind: pack.SignedFile, From: []func(context.Context) (*pack.Target, error){a.finished(id, "master")}},
+		{Kind: pack.CertificateFile},
+	}
+	for i := range files {
+		for _, l := range completed.GetLinks() {
+			if l.GetKind() == string(files[i].Kind) && pack.Address(l.GetUrl()) {
+				files[i].From = slices.Insert(files[i].From, 0, pack.At(l.GetUrl()))
+			}
+		}
+	}
+	return slices.DeleteFunc(files, func(f pack.File) bool { return len(f.From) == 0 })
+}
+
+// finished returns the way to the address of a file of a complete document. PleaseSign also returns addresses before it is complete.
+func (a *api) finished(id, file string) func(context.Context) (*pack.Target, error) {
+	return func(ctx context.Context) (*pack.Target, error) {
+		found, err := a.document(ctx, id)
+		if err != nil {
+			return nil, rest.OrGone(err)
+		}
+		if err := found.document(id).Unfinished(); err != nil {
+			return nil, err
+		}
+		return a.address(ctx, rest.Call{Op: "GET " + file, Path: "/document/{id}/" + file, ID: id})
+	}
 }

@@ -115,8 +115,9 @@ func (call Call) Body(ctx context.Context, response *http.Response) ([]byte, err
 	return body, nil
 }
 
-// bodyTimeout is the maximum time for the body of a response to Do: a document of 10 MB at 0.3 Mbit/s.
-const bodyTimeout = 5 * time.Minute
+// bodyTimeout is the maximum time between two reads of the body of a response to Do. A body of 1 GB may take half an hour, and its reader limits
+// the whole time.
+const bodyTimeout = time.Minute
 
 // Do returns a response of any status with its body unread, and follows no redirect. It is for responses that contain an address, or a whole
 // document that is passed on to a person. The caller closes the body. Without a response, it fails like Get.
@@ -128,6 +129,7 @@ func (c *Client) Do(ctx context.Context, call Call) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
+	r.Header.Set("Accept-Encoding", "identity") // so that a document's response states its length
 	within := c.within
 	if within == 0 {
 		within = bodyTimeout
@@ -140,20 +142,27 @@ func (c *Client) Do(ctx context.Context, call Call) (*http.Response, error) {
 		return nil, call.failed(ctx, err)
 	}
 	late.Reset(bodyTimeout)
-	response.Body = &body{ReadCloser: response.Body, end: func() {
-		late.Stop()
-		cancel(nil)
-	}}
+	response.Body = &body{ReadCloser: response.Body, late: late, end: func() { cancel(nil) }}
 	return response, nil
 }
 
-// body releases its context when it is closed.
+// body starts its timer again at each read, and releases its context when it is closed.
 type body struct {
 	io.ReadCloser
-	end func()
+	late *time.Timer
+	end  func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.late.Reset(bodyTimeout)
+	}
+	return n, err
 }
 
 func (b *body) Close() error {
+	b.late.Stop()
 	defer b.end()
 	return b.ReadCloser.Close()
 }

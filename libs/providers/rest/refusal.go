@@ -44,7 +44,7 @@ func (call Call) Unreadable() error {
 func OrGone(err error) error {
 	var call *pack.CallError
 	if errors.As(err, &call) && (call.Status == http.StatusNotFound || call.Status == http.StatusGone) {
-		return &pack.NotOpenError{Reason: pack.Gone}
+		return &pack.NotOpenError{Reason: pack.Gone, Archived: true}
 	}
 	return err
 }

@@ -144,13 +144,14 @@ func request(b body) pack.Request {
 }
 
 // requestResponse is the response to GET /v1.1/requests/{id}, as in the guide, with the values from the creation of the request. No field for
-// the state of a signer or a request is documented. These are the names that the pack looks for.
+// the state of a signer or a request, or for the address of the signed document, is documented. These are the names that the pack looks for.
 type requestResponse struct {
 	ID        string           `json:"id"`
 	Name      string           `json:"name"`
 	Status    string           `json:"status,omitempty"`
 	Completed string           `json:"completed_time,omitempty"`
 	Signers   []signerResponse `json:"signers"`
+	PDFURL    string           `json:"pdf_url,omitempty"` // of a completed request
 }
 
 type signerResponse struct {
@@ -194,6 +195,7 @@ func (c clickwrap) getRequest(w http.ResponseWriter, r *http.Request) {
 	response := requestResponse{ID: d.ID, Name: d.Title}
 	if d.Status == party.StatusComplete {
 		response.Status, response.Completed = "complete", d.Ended.Format(timeFormat)
+		response.PDFURL = c.Tickets.File(party.PublicURL(r), c.provider, d.ID, party.SignedFile, 0)
 	}
 	for i, who := range d.Recipients {
 		signed := ""

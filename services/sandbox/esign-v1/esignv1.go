@@ -4,8 +4,10 @@ package esignv1
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -24,10 +26,11 @@ var Party = party.Party{Name: name, Title: title, Targets: []party.Target{party.
 type esign struct {
 	party.Env
 	provider *party.Provider
+	asked    *asked
 }
 
 func open(env party.Env) (party.Simulator, error) {
-	e := esign{env, party.NewProvider(name, title, wire{}, env.Now)}
+	e := esign{env, party.NewProvider(name, title, wire{}, env.Now), &asked{first: map[string]time.Time{}}}
 	e.provider.Keep(example())
 	return party.Simulator{Routes: e.routes, Provider: e.provider}, nil
 }
@@ -135,8 +138,11 @@ func written(d party.Document) document {
 		User: "/api/v1/user/34034334ab34334333/", UUID: d.ID, DownloadFinal: d.Status == party.StatusComplete,
 	}
 	if d.Status == party.StatusComplete {
-		sum := sha256.Sum256(party.PDF(d))
-		response.HashValue, response.SignTime = hex.EncodeToString(sum[:]), d.Ended.Format(timeFormat)
+		response.SignTime = d.Ended.Format(timeFormat)
+		if final, err := party.PDF(d, party.SignedFile); err == nil { // otherwise the request for the file reports the error
+			sum := sha256.Sum256(final)
+			response.HashValue = hex.EncodeToString(sum[:])
+		}
 	}
 	for i, who := range d.Recipients {
 		status := signerStatus[who.Stage]
@@ -200,14 +206,46 @@ func (e esign) getPDF(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound)
 	case d.Status != party.StatusComplete:
 		writeError(w, http.StatusBadRequest)
-	case d.Storage == archived:
+	case d.Storage == archived && !e.restored(d.ID):
 		w.WriteHeader(http.StatusCreated)
 	case d.Storage == elsewhere:
-		w.Header().Set("Location", e.Tickets.File(party.PublicURL(r), e.provider, d.ID))
+		w.Header().Set("Location", e.Tickets.File(otherHost(r), e.provider, d.ID, party.SignedFile, shortLived))
 		w.WriteHeader(http.StatusFound)
 	default:
-		party.WritePDF(w, d)
+		e.Tickets.Serve(w, d, party.SignedFile)
 	}
+}
+
+// restoring is the time that it takes to fetch a document from the archive, and shortLived the time for which the address of a redirect works.
+const (
+	restoring  = 4 * time.Hour
+	shortLived = 5 * time.Minute
+)
+
+// restored reports whether an archived document is available. The first request for it begins to fetch it.
+func (e esign) restored(id string) bool {
+	e.asked.mu.Lock()
+	defer e.asked.mu.Unlock()
+	first, ok := e.asked.first[id]
+	if !ok {
+		e.asked.first[id] = e.Now()
+		return false
+	}
+	return !e.Now().Before(first.Add(restoring))
+}
+
+// asked has the time of the first request for each archived document.
+type asked struct {
+	mu    sync.Mutex
+	first map[string]time.Time
+}
+
+// otherHost returns the sandbox's address with another host name, where it has one.
+func otherHost(r *http.Request) string {
+	if _, port, err := net.SplitHostPort(r.Host); err == nil && strings.HasPrefix(r.Host, "127.0.0.1:") {
+		return "http://localhost:" + port
+	}
+	return party.PublicURL(r)
 }
 
 // writeError writes an error as the eSignature API does. Its body is for people and has no fixed format.

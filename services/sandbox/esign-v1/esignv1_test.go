@@ -5,10 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
@@ -167,7 +170,8 @@ func TestANewLinkOpensOnce(t *testing.T) {
 
 func TestThePDFIsReadyRedirectedOrArchived(t *testing.T) {
 	t.Parallel()
-	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
+	var ahead atomic.Int64
+	w := sandboxtest.Clocked(t, sandboxtest.NewIngest(t).URL, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	d := esignDocument(w, w.Play("esign-v1", "one-signer").Documents[0])
 	here := esign(w, "/pdf/"+d.UUID+"/")
 	sandboxtest.WantPDF(t, here)
@@ -177,11 +181,20 @@ func TestThePDFIsReadyRedirectedOrArchived(t *testing.T) {
 
 	there := esign(w, "/pdf/"+w.Play("esign-v1", "two-signers").Documents[0]+"/")
 	sandboxtest.WantStatus(t, there, 302)
-	sandboxtest.WantPDF(t, w.Get(strings.TrimPrefix(there.Header.Get("Location"), w.Link("")))) // without the key
+	location, err := url.Parse(there.Header.Get("Location"))
+	if err != nil || location.Hostname() != "localhost" {
+		t.Fatalf("it is at %v, want another host: %v", location, err)
+	}
+	sandboxtest.WantPDF(t, w.Get(location.Path)) // without the key
 
 	night := w.Play("esign-v1", "long-night").Documents
 	sandboxtest.WantStatus(t, esign(w, "/pdf/"+night[0]+"/"), 201)
 	sandboxtest.WantStatus(t, esign(w, "/pdf/"+night[1]+"/"), 400) // the document is not complete
+	ahead.Add(int64(4*time.Hour - time.Minute))
+	sandboxtest.WantStatus(t, esign(w, "/pdf/"+night[0]+"/"), 201)
+	sandboxtest.WantStatus(t, w.Get(location.Path), 403) // the address was short-lived
+	ahead.Add(int64(2 * time.Minute))
+	sandboxtest.WantPDF(t, esign(w, "/pdf/"+night[0]+"/"))
 }
 
 func TestTheDocumentationsEsignDocumentExists(t *testing.T) {

@@ -18,6 +18,8 @@ const (
 	Cut      = "cut"      // done, and the connection closes in the middle of the response; SMTP: in the middle of the e-mail, and not done
 	Throttle = "throttle" // not done: Vonage status 1, HTTP 429 with Retry-After, SMTP 421
 	Garbage  = "garbage"  // done; the response has status 200 and half a JSON object
+	Page     = "page"     // a file: the response has status 200 and a page in HTML
+	Large    = "large"    // a file: the response is a PDF of 500 MB
 )
 
 // Target is a part of a party that can fail on request.

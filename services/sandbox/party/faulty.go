@@ -22,6 +22,10 @@ func (e Env) Faulty(target string, writeError func(http.ResponseWriter, int), ne
 		case Throttle:
 			w.Header().Set("Retry-After", "1")
 			writeError(w, http.StatusTooManyRequests)
+		case Page:
+			writePage(w)
+		case Large:
+			writeLarge(w)
 		case Slow, Drop, Cut, Garbage:
 			response := &recorded{header: http.Header{}, status: http.StatusOK}
 			next(response, r)

@@ -36,7 +36,7 @@ const signPolicy = "form-action 'self'"
 // Admit returns the visit of a person with a ticket of that provider.
 func (e Env) Admit(p *Provider, secret string) (Visit, bool) {
 	used, _, ok := e.Tickets.Use(secret)
-	if !ok || used.Provider != p || used.pdf || used.Once {
+	if !ok || used.Provider != p || used.file != "" || used.Once {
 		return Visit{}, false
 	}
 	d, ok := p.Find(used.Document)
@@ -113,7 +113,7 @@ func (e Env) showSigning(w http.ResponseWriter, r *http.Request, status int, v V
 		Complete: v.Document.Status == StatusComplete, Problem: problem,
 	}
 	if p.Complete {
-		p.File = strings.TrimPrefix(e.Tickets.File(PublicURL(r), v.Provider, v.Document.ID), PublicURL(r))
+		p.File = strings.TrimPrefix(e.Tickets.File(PublicURL(r), v.Provider, v.Document.ID, SignedFile, 0), PublicURL(r))
 	}
 	WritePage(w, status, signPage, signPolicy, p)
 }

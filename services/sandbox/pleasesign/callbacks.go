@@ -45,9 +45,11 @@ func (p *wire) body(h party.Change, baseURL string) (event string, body fields) 
 	case party.DocumentSent:
 		return "document.created", append(aboutDocument("document.created", h.Doc), field{"processed_date", now})
 	case party.DocumentCompleted:
-		file := func() string { return p.tickets.File(baseURL, p.provider, h.Doc.ID) }
+		file := func(kind party.FileKind) string {
+			return p.tickets.File(baseURL, p.provider, h.Doc.ID, kind, callbackLink)
+		}
 		return "document.complete", append(aboutDocument("document.complete", h.Doc), field{"complete_date", now},
-			field{"original", file()}, field{"signed", file()}, field{"certificate", file()})
+			field{"original", file(party.OriginalFile)}, field{"signed", file(party.SignedFile)}, field{"certificate", file(party.CertificateFile)})
 	case party.RecipientOpened:
 		body := append(aboutRecipient("recipient.opened", h.Doc, h.Who()), field{"method", method(h.Who())})
 		return "recipient.opened", append(body, field{"opened_date", now})
@@ -64,6 +66,12 @@ func (p *wire) body(h party.Change, baseURL string) (event string, body fields) 
 		return "", nil
 	}
 }
+
+// The times for which addresses of files work.
+const (
+	callbackLink = 72 * time.Hour
+	apiLink      = 24 * time.Hour
+)
 
 // method returns the way in which a recipient opens the document: from an e-mail of PleaseSign, or with a link from its API.
 func method(who party.Recipient) string {

@@ -41,7 +41,8 @@ func open(env party.Env) (party.Simulator, error) {
 func (p pleasesign) routes(mux *service.Routes) {
 	mux.HandleFunc("GET /document/{id}", p.authorized(p.getDocument))
 	mux.HandleFunc("GET /documents", p.authorized(p.getDocuments))
-	mux.HandleFunc("GET /document/{id}/master", p.authorized(p.getMaster))
+	mux.HandleFunc("GET /document/{id}/master", p.authorized(p.getFile(party.SignedFile)))
+	mux.HandleFunc("GET /document/{id}/original", p.authorized(p.getFile(party.OriginalFile)))
 	mux.HandleFunc("GET /recipient/{id}/signingurl", p.authorized(p.getSigningURL))
 	mux.HandleFunc("GET /pleasesign", p.GetSigningPage(p.visit))
 	mux.HandleFunc("POST /pleasesign", p.PostSigningPage(p.visit))
@@ -160,20 +161,22 @@ var (
 	}
 )
 
-// idURL is the response to both requests for an address.
+// idURL is the response to each request for an address.
 type idURL struct {
 	ID  string `json:"id"`
 	URL string `json:"url"`
 }
 
-// getMaster serves GET /document/{id}/master: the address of the document in its current state.
-func (p pleasesign) getMaster(w http.ResponseWriter, r *http.Request) {
-	d, ok := p.provider.Find(r.PathValue("id"))
-	if !ok {
-		writeError(w, http.StatusNotFound)
-		return
+// getFile serves GET /document/{id}/master, the address of the document in its current state, and GET /document/{id}/original.
+func (p pleasesign) getFile(kind party.FileKind) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		d, ok := p.provider.Find(r.PathValue("id"))
+		if !ok {
+			writeError(w, http.StatusNotFound)
+			return
+		}
+		party.WriteJSON(w, http.StatusOK, idURL{d.ID, p.Tickets.File(party.PublicURL(r), p.provider, d.ID, kind, apiLink)})
 	}
-	party.WriteJSON(w, http.StatusOK, idURL{d.ID, p.Tickets.File(party.PublicURL(r), p.provider, d.ID)})
 }
 
 // getSigningURL serves GET /recipient/{id}/signingurl. PleaseSign returns it only for a document that is sent, and a recipient who is pending

@@ -1,12 +1,16 @@
 package pleasesign_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
@@ -179,18 +183,49 @@ func TestASigningURLIsReturnedWhileItIsUsable(t *testing.T) {
 	}
 }
 
-func TestTheMasterAndTheCompletionLinksReturnTheDocument(t *testing.T) {
+func TestTheFilesOfADocument(t *testing.T) {
 	t.Parallel()
+	var ahead atomic.Int64
 	in := sandboxtest.NewIngest(t)
-	w := sandboxtest.Open(t, in.URL)
+	w := sandboxtest.Clocked(t, in.URL, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	id := w.Play("pleasesign", "one-signer").Documents[0]
-	a := w.Do("GET", "/document/"+id+"/master", "", pleasesignKeys)
-	sandboxtest.WantStatus(t, a, 200)
 	end := in.Calls[len(in.Calls)-1].Fields
-	links := []string{sandboxtest.Read[addressed](t, a).URL, end["original"].(string), end["signed"].(string), end["certificate"].(string)}
-	for _, link := range links {
-		sandboxtest.WantPDF(t, w.Get(strings.TrimPrefix(link, w.Link(""))))
+	get := func(address string) sandboxtest.Response { return w.Get(strings.TrimPrefix(address, w.Link(""))) }
+	fromAPI := map[string]string{}
+	contents := map[string]bool{}
+	for kind, path := range map[string]string{"original": "original", "signed": "master"} {
+		a := w.Do("GET", "/document/"+id+"/"+path, "", pleasesignKeys)
+		sandboxtest.WantStatus(t, a, 200)
+		fromAPI[kind] = sandboxtest.Read[addressed](t, a).URL
+		sandboxtest.WantPDF(t, get(fromAPI[kind]))
+		if get(fromAPI[kind]).Body != get(end[kind].(string)).Body {
+			t.Errorf("the %s of the API is not that of the callback", kind)
+		}
 	}
+	for _, kind := range []string{"original", "signed", "certificate"} {
+		sandboxtest.WantPDF(t, get(end[kind].(string)))
+		contents[get(end[kind].(string)).Body] = true
+	}
+	if len(contents) != 3 {
+		t.Errorf("the three files have %d contents", len(contents))
+	}
+	type file struct {
+		Document, Kind, SHA256 string
+		Size                   int
+	}
+	served := sandboxtest.Read[[]file](t, w.Get("/api/files"))
+	signed := get(end["signed"].(string)).Body
+	sum := sha256.Sum256([]byte(signed))
+	if !slices.Contains(served, file{id, "signed", hex.EncodeToString(sum[:]), len(signed)}) {
+		t.Errorf("served are %+v", served)
+	}
+
+	// The API's addresses work for a day, and the callback's for three.
+	ahead.Add(int64(25 * time.Hour))
+	sandboxtest.WantStatus(t, get(fromAPI["signed"]), 403)
+	sandboxtest.WantPDF(t, get(end["signed"].(string)))
+	ahead.Add(int64(48 * time.Hour))
+	sandboxtest.WantStatus(t, get(end["signed"].(string)), 403)
 	sandboxtest.WantStatus(t, w.Get("/files/0123/document.pdf"), 404)
 }
 

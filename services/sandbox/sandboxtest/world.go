@@ -56,6 +56,12 @@ func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 	return open(t, cfg, sandbox.Clock{Now: time.Now, Jump: func(context.Context, time.Duration) error { return nil }})
 }
 
+// Clocked works like Open, with that clock.
+func Clocked(t *testing.T, ingestURL string, now func() time.Time) World {
+	t.Helper()
+	return open(t, Settings(ingestURL), sandbox.Clock{Now: now})
+}
+
 // Alone works like Open, with a sandbox that cannot move the clock of the services.
 func Alone(t *testing.T, ingestURL string) World {
 	t.Helper()
@@ -482,7 +488,7 @@ func (w World) Press(page, button string) Response {
 func WantPDF(t *testing.T, a Response) {
 	t.Helper()
 	WantStatus(t, a, 200)
-	if a.Header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(a.Body, "%PDF-1.4\n") || !strings.HasSuffix(a.Body, "%%EOF\n") {
+	if a.Header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(a.Body, "%PDF-1.3\n") || !strings.HasSuffix(a.Body, "%%EOF\n") {
 		t.Errorf("it is %q: %.40q", a.Header.Get("Content-Type"), a.Body)
 	}
 }

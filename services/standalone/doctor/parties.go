@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,11 +14,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
@@ -210,6 +213,26 @@ func (e *examination) shortener(ctx context.Context) []Finding {
 	default:
 		return []Finding{passed(check, "reached; the credentials are accepted")}
 	}
+}
+
+// archive writes an object, reads it and deletes it.
+func (e *examination) archive(ctx context.Context) []Finding {
+	const check = "archive"
+	a := archivesettings.Section.Of(e.cfg)
+	switch {
+	case a.Disabled:
+		return []Finding{passed(check, "not needed: archive.disabled is true")}
+	case !a.On():
+		return []Finding{{check, Warn, "archive.url is empty: the files of completed documents are not stored", "set it, or archive.disabled: true if that is intended"}}
+	}
+	store, err := archive.Open(ctx, a.URL)
+	if err == nil {
+		err = errors.Join(store.Probe(ctx, rand.Text()), store.Close())
+	}
+	if err != nil {
+		return []Finding{{check, Fail, masked(err), "check archive.url, the credentials in the environment, and their permissions: list, read, write and delete objects"}}
+	}
+	return []Finding{passed(check, "an object was written, read and deleted")}
 }
 
 // kafka connects to each broker. The bridge checks its permission to write when it starts.

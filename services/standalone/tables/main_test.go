@@ -89,8 +89,8 @@ func TestANewServiceIsInEveryTable(t *testing.T) {
 	}
 }
 
-// archiver are the settings of a new service.
-type archiver struct {
+// notary are the settings of a new service.
+type notary struct {
 	After string `yaml:"after"`
 }
 
@@ -98,7 +98,7 @@ type archiver struct {
 func TestANewStageHasPanelsAndSettings(t *testing.T) {
 	t.Parallel()
 	was := text(t, "../../..", "deployments/grafana/signrelay.json")
-	is, err := dashboard(was, "ingest", append(slices.Clone(flow.Stages), flow.Stage{Name: "archiver"}))
+	is, err := dashboard(was, "ingest", append(slices.Clone(flow.Stages), flow.Stage{Name: "notary"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestANewStageHasPanelsAndSettings(t *testing.T) {
 	if err := json.Unmarshal([]byte(is), &board); err != nil {
 		t.Fatal(err)
 	}
-	width := 24 / (len(flow.Stages) + 2) // with ingest and the archiver
+	width := 24 / (len(flow.Stages) + 2) // with ingest and the notary
 	ids, places := map[int]string{}, map[string]int{}
 	var titles []string
 	for _, p := range board.Panels {
@@ -123,9 +123,9 @@ func TestANewStageHasPanelsAndSettings(t *testing.T) {
 		ids[p.ID] = p.Title
 		name, what, _ := strings.Cut(p.Title, ": ")
 		places[name] = p.GridPos.X
-		if name == "archiver" {
+		if name == "notary" {
 			titles = append(titles, what)
-			if p.GridPos.X != width*(len(flow.Stages)+1) || p.GridPos.W != width || p.GridPos.Y != 6+7*(len(titles)-1) || !strings.Contains(p.Targets[0].Expr, `stage="archiver"`) {
+			if p.GridPos.X != width*(len(flow.Stages)+1) || p.GridPos.W != width || p.GridPos.Y != 6+7*(len(titles)-1) || !strings.Contains(p.Targets[0].Expr, `stage="notary"`) {
 				t.Errorf("%+v", p)
 			}
 		}
@@ -133,9 +133,9 @@ func TestANewStageHasPanelsAndSettings(t *testing.T) {
 	if want := "in out lag errors time"; strings.Join(titles, " ") != want || places["ingest"] != 0 || places["enricher"] != width {
 		t.Errorf("its panels are %q, and the columns are at %v", titles, places)
 	}
-	section := &config.Section[archiver]{Key: "archiver"}
+	section := &config.Section[notary]{Key: "notary"}
 	schema, err := settingsSchema(text(t, "../../..", "deployments/helm/signrelay/values.schema.json"), append(slices.Clone(sections.All), section))
-	if err != nil || !strings.Contains(schema, ",\n        \"archiver\": {\"type\": \"object\"}\n") || !json.Valid([]byte(schema)) {
+	if err != nil || !strings.Contains(schema, ",\n        \"notary\": {\"type\": \"object\"}\n") || !json.Valid([]byte(schema)) {
 		t.Errorf("%v\n%s", err, schema)
 	}
 }

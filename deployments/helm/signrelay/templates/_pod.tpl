@@ -58,6 +58,9 @@ volumes:
         - {key: {{ $path | replace "/" "__" }}, path: {{ $path }}}
         {{- end }}
   {{- end }}
+  {{- if eq .name "archiver" }}
+  - {name: temporary, emptyDir: {}} # files on their way to the archive
+  {{- end }}
   {{- with .row.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -132,6 +135,9 @@ volumeMounts:
   {{- end }}
   {{- if and $values.templates (has "templates" .row.reads) }}
   - {name: templates, mountPath: /etc/signrelay/templates, readOnly: true}
+  {{- end }}
+  {{- if eq .name "archiver" }}
+  - {name: temporary, mountPath: /tmp}
   {{- end }}
   {{- with .row.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}

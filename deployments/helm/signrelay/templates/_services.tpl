@@ -4,7 +4,9 @@
 {{- $stages := .Files.Get "files/flow.yaml" | fromYaml -}}
 {{- $run := dict -}}
 {{- range $name, $values := .Values.services -}}
-{{- $idle := and (eq $name "kafka-bridge") (not (dig "kafka" "brokers" list $.Values.config)) -}}
+{{- $noKafka := and (eq $name "kafka-bridge") (not (dig "kafka" "brokers" list $.Values.config)) -}}
+{{- $noArchive := and (eq $name "archiver") (or (dig "archive" "disabled" false $.Values.config) (not (dig "archive" "url" "" $.Values.config))) -}}
+{{- $idle := or $noKafka $noArchive -}}
 {{- if and $values.enabled (not $idle) -}}
 {{- $own := list -}}
 {{- range $stages -}}

@@ -137,7 +137,9 @@ type SigningEvent struct {
 	Notice *Notice `protobuf:"bytes,15,opt,name=notice,proto3" json:"notice,omitempty"`
 	// The provider's request that reported the event. Unset on events that Signrelay itself made, and where the source's settings do not keep
 	// callbacks. It is the last field of an encoded event, so that a program can cut it off. The events in Kafka do not have it.
-	Callback      *Callback `protobuf:"bytes,16,opt,name=callback,proto3" json:"callback,omitempty"`
+	Callback *Callback `protobuf:"bytes,16,opt,name=callback,proto3" json:"callback,omitempty"`
+	// The archived file; set on document.archived only.
+	File          *File `protobuf:"bytes,17,opt,name=file,proto3" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,6 +282,13 @@ func (x *SigningEvent) GetNotice() *Notice {
 func (x *SigningEvent) GetCallback() *Callback {
 	if x != nil {
 		return x.Callback
+	}
+	return nil
+}
+
+func (x *SigningEvent) GetFile() *File {
+	if x != nil {
+		return x.File
 	}
 	return nil
 }
@@ -777,6 +786,79 @@ func (x *Link) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// File is a file of a completed document in the operator's archive.
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "original" (as it was sent), "signed" or "certificate".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// In bytes.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// The SHA-256 of its content, 64 characters [0-9a-f].
+	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Its key in the archive: <source>/<provider>/<document>/<kind>-<sha256>.pdf. Never personal.
+	Key           string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *File) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *File) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *File) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *File) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 // Notice reports the state of one message to one person.
 type Notice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -816,7 +898,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[7]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +910,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_signrelay_signing_v1_event_proto_msgTypes[7]
+	mi := &file_signrelay_signing_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +923,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Notice) GetNotificationId() string {
@@ -939,7 +1021,7 @@ var File_signrelay_signing_v1_event_proto protoreflect.FileDescriptor
 
 const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\n" +
-	" signrelay/signing/v1/event.proto\x12\x14signrelay.signing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x06\n" +
+	" signrelay/signing/v1/event.proto\x12\x14signrelay.signing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\a\n" +
 	"\fSigningEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1a\n" +
@@ -961,7 +1043,8 @@ const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"attributes\x18\x0e \x03(\v22.signrelay.signing.v1.SigningEvent.AttributesEntryR\n" +
 	"attributes\x124\n" +
 	"\x06notice\x18\x0f \x01(\v2\x1c.signrelay.signing.v1.NoticeR\x06notice\x12:\n" +
-	"\bcallback\x18\x10 \x01(\v2\x1e.signrelay.signing.v1.CallbackR\bcallback\x1a=\n" +
+	"\bcallback\x18\x10 \x01(\v2\x1e.signrelay.signing.v1.CallbackR\bcallback\x12.\n" +
+	"\x04file\x18\x11 \x01(\v2\x1a.signrelay.signing.v1.FileR\x04file\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x02\n" +
@@ -1004,7 +1087,12 @@ const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x129\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xeb\x02\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"X\n" +
+	"\x04File\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\"\xeb\x02\n" +
 	"\x06Notice\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -1042,7 +1130,7 @@ func file_signrelay_signing_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_signrelay_signing_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signrelay_signing_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_signrelay_signing_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_signrelay_signing_v1_event_proto_goTypes = []any{
 	(Verification)(0),             // 0: signrelay.signing.v1.Verification
 	(*SigningEvent)(nil),          // 1: signrelay.signing.v1.SigningEvent
@@ -1052,28 +1140,30 @@ var file_signrelay_signing_v1_event_proto_goTypes = []any{
 	(*Recipient)(nil),             // 5: signrelay.signing.v1.Recipient
 	(*Agreement)(nil),             // 6: signrelay.signing.v1.Agreement
 	(*Link)(nil),                  // 7: signrelay.signing.v1.Link
-	(*Notice)(nil),                // 8: signrelay.signing.v1.Notice
-	nil,                           // 9: signrelay.signing.v1.SigningEvent.AttributesEntry
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*File)(nil),                  // 8: signrelay.signing.v1.File
+	(*Notice)(nil),                // 9: signrelay.signing.v1.Notice
+	nil,                           // 10: signrelay.signing.v1.SigningEvent.AttributesEntry
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_signrelay_signing_v1_event_proto_depIdxs = []int32{
-	10, // 0: signrelay.signing.v1.SigningEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	10, // 1: signrelay.signing.v1.SigningEvent.received_at:type_name -> google.protobuf.Timestamp
+	11, // 0: signrelay.signing.v1.SigningEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	11, // 1: signrelay.signing.v1.SigningEvent.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: signrelay.signing.v1.SigningEvent.verification:type_name -> signrelay.signing.v1.Verification
 	4,  // 3: signrelay.signing.v1.SigningEvent.document:type_name -> signrelay.signing.v1.Document
 	5,  // 4: signrelay.signing.v1.SigningEvent.recipient:type_name -> signrelay.signing.v1.Recipient
 	6,  // 5: signrelay.signing.v1.SigningEvent.agreement:type_name -> signrelay.signing.v1.Agreement
 	7,  // 6: signrelay.signing.v1.SigningEvent.links:type_name -> signrelay.signing.v1.Link
-	9,  // 7: signrelay.signing.v1.SigningEvent.attributes:type_name -> signrelay.signing.v1.SigningEvent.AttributesEntry
-	8,  // 8: signrelay.signing.v1.SigningEvent.notice:type_name -> signrelay.signing.v1.Notice
+	10, // 7: signrelay.signing.v1.SigningEvent.attributes:type_name -> signrelay.signing.v1.SigningEvent.AttributesEntry
+	9,  // 8: signrelay.signing.v1.SigningEvent.notice:type_name -> signrelay.signing.v1.Notice
 	2,  // 9: signrelay.signing.v1.SigningEvent.callback:type_name -> signrelay.signing.v1.Callback
-	3,  // 10: signrelay.signing.v1.Callback.headers:type_name -> signrelay.signing.v1.Header
-	10, // 11: signrelay.signing.v1.Link.expires_at:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 10: signrelay.signing.v1.SigningEvent.file:type_name -> signrelay.signing.v1.File
+	3,  // 11: signrelay.signing.v1.Callback.headers:type_name -> signrelay.signing.v1.Header
+	11, // 12: signrelay.signing.v1.Link.expires_at:type_name -> google.protobuf.Timestamp
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_signrelay_signing_v1_event_proto_init() }
@@ -1088,7 +1178,7 @@ func file_signrelay_signing_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signrelay_signing_v1_event_proto_rawDesc), len(file_signrelay_signing_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

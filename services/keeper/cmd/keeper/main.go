@@ -2,6 +2,7 @@
 package main
 
 import (
+	_ "github.com/signrelay/signrelay/libs/archive/drivers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/keeper"
 	"github.com/signrelay/signrelay/services/sections"

@@ -75,6 +75,7 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 		"CONFIG": settings, "NATS_URL": broker.URL, "REDIS_URL": memory.URL, "SHORTENER_PUBLIC_URL": "https://sign.acme.example", "KAFKA_BROKERS": "127.0.0.1:1",
 		"INGEST_ADDR": "127.0.0.1:0", "LINKS_ADDR": "127.0.0.1:0", "RECEIPTS_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
 		"SANDBOX_ADDR": "127.0.0.1:0", "SMTP_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(dir, "data"),
+		"ARCHIVE_URL": "file://" + filepath.ToSlash(filepath.Join(dir, "archive")),
 	}
 	file("templates/en/invitation.sms.tmpl", "{{define \"sms\"}}{{.Nonsense}}{{end}}")
 	all := append(those(t, "ingest enricher shortener sms-sender email-sender kafka-bridge sandbox", func(service.Service) bool { return true }), "run")
@@ -100,6 +101,8 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 		"no such templates":    {map[string]string{"TEMPLATES_DIR": "/nowhere-at-all"}, withTexts, "templates.dir"},
 		"no Kafka":             {map[string]string{"KAFKA_BROKERS": ""}, []string{"kafka-bridge"}, "kafka.brokers: "},
 		"a Kafka password":     {map[string]string{"KAFKA_SASL_MECHANISM": "scram-sha-512", "KAFKA_SASL_USER": "u", "KAFKA_SASL_PASSWORD": "hunter2\u0221"}, []string{"kafka-bridge", "run"}, "kafka.sasl"},
+		"no archive":           {map[string]string{"ARCHIVE_URL": ""}, []string{"archiver"}, "archive.url: "},
+		"an archive's path":    {map[string]string{"ARCHIVE_URL": "s3://bucket/folder"}, all, "archive.url: "},
 		"a sandbox key":        {map[string]string{"SANDBOX_KEY": "no PEM"}, []string{"sandbox"}, "sandbox.key"},
 		"a database":           {map[string]string{"REDIS_URL": "redis://127.0.0.1/first"}, all, "redis.url: "},
 		"an option of Redis":   {map[string]string{"REDIS_URL": "redis://127.0.0.1?nonsense=1"}, all, "redis.url: "},

@@ -13,12 +13,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/service"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
+	"github.com/signrelay/signrelay/services/standalone"
 )
 
 func eraseFlags(fs *flag.FlagSet) {
@@ -154,17 +157,29 @@ func lines(path string) (all []string, err error) {
 func (c *call) eraser(env service.Env) (*erase.Eraser, func(), error) {
 	ring := keyring.New(env.Config.MasterKeys())
 	e := &erase.Eraser{JS: env.JS, Ring: ring, Known: erase.KnownWithin, Log: env.Log, Progress: c.progress()}
+	done := func() {}
+	if a := archivesettings.Section.Of(standalone.WithArchive(c.cfg)); a.On() {
+		store, err := archive.Open(context.Background(), a.URL)
+		if err != nil {
+			return nil, nil, err
+		}
+		e.Archive, done = store.Delete, func() { _ = store.Close() }
+	}
 	if env.Config.Redis.URL == "" {
-		return e, func() {}, nil
+		return e, done, nil
 	}
 	client, err := service.ConnectRedis(env.Config.Redis)
 	if err != nil {
+		done()
 		return nil, nil, err
 	}
 	e.Claims = func(ctx context.Context, namespace string, ids ...string) error {
 		return dedupe.NewRedis(client, dedupe.Options{Namespace: namespace, Ring: ring}).Forget(ctx, ids...)
 	}
-	return e, func() { _ = client.Close() }, nil
+	return e, func() {
+		_ = client.Close()
+		done()
+	}, nil
 }
 
 // progress prints a line every few seconds.

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/term"
 
+	_ "github.com/signrelay/signrelay/libs/archive/drivers"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/providers"
