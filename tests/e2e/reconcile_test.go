@@ -23,8 +23,8 @@ func TestAnOperatorReconcilesASource(t *testing.T) {
 		Published int
 		Since     string
 	}
-	line := out[strings.Index(out, "{"):]
-	if err := json.Unmarshal([]byte(line), &is); err != nil {
+	_, line, _ := strings.Cut(out, "{") // the progress comes before it
+	if err := json.Unmarshal([]byte("{"+line), &is); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if is.LookedAt == 0 || is.Published != 0 || is.Since == "" {

@@ -519,7 +519,11 @@ func (s *stand) kill(program, point string, asked map[providers.SourceKey]reconc
 		s.t.Fatal(err)
 	}
 	died := make(chan error, 1)
-	go func() { died <- victim.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		died <- victim.Wait()
+		close(ended)
+	}()
 	for {
 		select {
 		case err := <-died:
@@ -531,7 +535,7 @@ func (s *stand) kill(program, point string, asked map[providers.SourceKey]reconc
 		}
 		if s.done(asked) {
 			cancel()
-			_ = <-died // it was stopped
+			<-ended
 			return false
 		}
 	}
