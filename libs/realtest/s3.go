@@ -33,7 +33,7 @@ var s3Environment = sync.OnceValues(func() (string, error) {
 	}
 	// The library reads them from the environment of the process. The server accepts every key. The library waits seconds between attempts.
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_MAX_ATTEMPTS": "1"} {
-		if err := os.Setenv(name, value); err != nil { //nolint:usetesting // for all tests of the process
+		if err := os.Setenv(name, value); err != nil {
 			return "", err
 		}
 	}

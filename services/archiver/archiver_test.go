@@ -5,12 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -230,7 +230,7 @@ func (h *harness) schedule(attempt int) schedule {
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		m, err := stream.GetLastMsgForSubject(h.t.Context(), flow.ArchivesOf("*", "*", document))
-		if err == nil && m.Header.Get(headerAttempt) == fmt.Sprint(attempt) {
+		if err == nil && m.Header.Get(headerAttempt) == strconv.Itoa(attempt) {
 			due, ok := flow.ScheduledAt(m.Header)
 			if !ok {
 				h.t.Fatal("the waiting document has no time")

@@ -67,7 +67,7 @@ func (f fetcher) to(ctx context.Context, disk *os.File, target *pack.Target, api
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if body == nil {
-		response, err := f.get(ctx, target.URL, apiURL)
+		response, err := f.get(ctx, target.URL, apiURL) //nolint:bodyclose // body is closed below
 		if err != nil {
 			return "", err
 		}

@@ -21,14 +21,14 @@ const mostMemory = 64 << 20
 // A file of 500 MB in a folder, and one of 100 MB at an S3 server, which gets it in parts. This test is not parallel, so that no other test uses
 // memory meanwhile.
 func TestALargeFileNeedsLittleMemory(t *testing.T) { //nolint:paralleltest // see above
-	for name, row := range map[string]struct {
+	for name, row := range map[string]struct { //nolint:paralleltest // see above
 		size int
 		url  func(*testing.T) string
 	}{
 		"in a folder":     {500_000_000, nil},
 		"at an S3 server": {100_000_000, func(t *testing.T) string { return realtest.S3(t).URL }},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // see above
+		t.Run(name, func(t *testing.T) {
 			h := start(t, options{settings: func(a *archivesettings.Archive) {
 				if a.MaxMegabytes = 500; row.url != nil {
 					a.URL = row.url(t)

@@ -57,7 +57,7 @@ func harmfulPods(m manifests) []string {
 			r.unless(!c.Resources.Requests.Cpu().IsZero() && !c.Resources.Requests.Memory().IsZero(), "%s requests no resources", name)
 			r.unless(c.Resources.Limits.Memory().Cmp(*c.Resources.Requests.Memory()) > 0, "%s may take all memory", name)
 			for _, mount := range c.VolumeMounts {
-				r.unless(mount.ReadOnly || mount.Name == "cache", "%s may write %s", name, mount.MountPath)
+				r.unless(mount.ReadOnly || mount.Name == "cache" || name == "archiver" && mount.Name == "temporary", "%s may write %s", name, mount.MountPath)
 			}
 		}
 	}
