@@ -181,16 +181,16 @@ func eventJSON(e *signingv1.SigningEvent) (json.RawMessage, error) {
 }
 
 func (d *differences) summary() string {
-	text := count(d.callbacks, "callback") + " compared"
+	parts := []string{count(d.callbacks, "callback") + " compared"}
 	for _, kind := range []string{ingest.Missing, ingest.OtherType, ingest.OtherField, ingest.Unreadable, ingest.Skipped} {
 		if n := d.kinds[kind]; n > 0 {
-			text += fmt.Sprintf(", %d %s", n, kind)
+			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
 		}
 	}
 	if len(d.kinds) == 0 {
-		text += ", no differences"
+		parts = append(parts, "no differences")
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 func (d *differences) plan() plan {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -80,11 +81,11 @@ func (k checkedCallback) detail() string {
 }
 
 func (k checkedCallback) reported() string {
-	var text string
+	var text strings.Builder
 	for i, id := range k.Events {
-		text += "  " + k.Types[i] + " " + id
+		text.WriteString("  " + k.Types[i] + " " + id)
 	}
-	return text
+	return text.String()
 }
 
 // verifier checks each callback once.
