@@ -337,12 +337,17 @@ func purgeEntry(ctx context.Context, bucket jetstream.Stream, subject string) er
 	return bucket.Purge(ctx, jetstream.WithPurgeSubject(subject))
 }
 
-// notThere is the error code of a deletion of a message that the stream does not have.
-const notThere = 10043
+// notThere is the error code of a deletion of a message that the stream does not have. If the server itself removes the message at the same time,
+// such as a schedule that is due, it answers with deleteFailed and a description.
+const (
+	notThere     = 10043
+	deleteFailed = 10057
+)
 
 func ignoreMissing(err error) error {
 	var refused *jetstream.APIError
-	if errors.As(err, &refused) && (refused.ErrorCode == notThere || refused.ErrorCode == jetstream.JSErrCodeMessageNotFound) {
+	if errors.As(err, &refused) && (refused.ErrorCode == notThere || refused.ErrorCode == jetstream.JSErrCodeMessageNotFound ||
+		refused.ErrorCode == deleteFailed && refused.Description == "no message found") {
 		return nil
 	}
 	return err

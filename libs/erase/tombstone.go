@@ -183,6 +183,22 @@ func (t *Tombstones) has(d Document) bool {
 	return false
 }
 
+// WasErased asks the server whether a document was erased, for a program that stores few events.
+func WasErased(ctx context.Context, js jetstream.JetStream, ring keyring.Ring, source, provider, documentID string) (bool, error) {
+	if documentID == "" {
+		return false, nil
+	}
+	subjects := keysOf(tombstoneKeys(ring), Document{source, provider, event.DocumentToken(documentID)})
+	for i := range subjects {
+		subjects[i] = "$KV." + flow.Erased + "." + subjects[i]
+	}
+	present, err := event.Log{JS: js, Stream: bucketPrefix + flow.Erased}.Present(ctx, subjects...)
+	if err != nil {
+		return false, fmt.Errorf("look for an erasure: %w", err)
+	}
+	return len(present) > 0, nil
+}
+
 // Returned finds the erased documents that have events in the log since that time: events of work that was in flight during the erasure.
 func (t *Tombstones) Returned(ctx context.Context, js jetstream.JetStream, since time.Time) (map[Document]bool, error) {
 	if err := t.look(ctx); err != nil {

@@ -202,8 +202,8 @@ var Producers = []Producer{
 	{
 		Name: Reconciler, Publishes: filters(event.TypesOfReports()), Purpose: "asks the providers for facts that no callback brought",
 		Uses: Uses{
-			Streams: []string{Signing},              // what the log has of a document
-			Buckets: []Keys{{State, "reconcile.>"}}, // leases, progress and results
+			Streams: []string{Signing, lookup(Erased)}, // what the log has of a document; the documents that were erased
+			Buckets: []Keys{{State, "reconcile.>"}},    // leases, progress and results
 			Rates:   []string{RateAPI},
 			Claims:  IngestClaims, // a late callback and a reconciliation must not both store a fact
 		},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -20,6 +21,13 @@ var errHeld = errors.New("another program is storing one of the facts")
 // publish stores the missing facts of one document in their order, as ingest does: claim, ask the log, publish and wait for the ack, confirm. It
 // returns the number of those that it stored.
 func (a *attempt) publish(ctx context.Context, missing []pack.Fact) (published int, err error) {
+	if len(missing) > 0 {
+		e := missing[0].Event
+		erased, err := erase.WasErased(ctx, a.js, a.ring, e.GetSource(), e.GetProvider(), e.GetDocument().GetId())
+		if err != nil || erased { // an erased document does not come back
+			return 0, err
+		}
+	}
 	for _, f := range missing {
 		stored, err := a.publishOne(ctx, f)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -79,7 +80,7 @@ func run(ctx context.Context, env service.Env, pace Pace) error {
 	r := reconciler{
 		sources: sources.Now, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, state: state, out: env.Log, metrics: metrics, now: env.Now,
 		memory: env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: pace.Claim, Remember: flow.Remember, Waits: true}),
-		pace:   pace, owner: dedupe.NewOwner(),
+		pace:   pace, owner: dedupe.NewOwner(), ring: keyring.New(env.Config.MasterKeys()),
 	}
 	env.Up()
 	var all sync.WaitGroup
@@ -106,6 +107,7 @@ type reconciler struct {
 	now     func() time.Time
 	pace    Pace
 	owner   string // of this process's leases
+	ring    keyring.Ring
 }
 
 // follow reconciles one source until ctx ends: at its time of night, and for each request.
