@@ -160,6 +160,15 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return cause(err)
 	}
+	if s.folder == "" {
+		return nil
+	}
+	// A folder has the document's id as its name, and the library leaves it. A folder with other files stays.
+	for path := filepath.Dir(filepath.Join(s.folder, filepath.FromSlash(key))); path != filepath.Clean(s.folder) && path != filepath.Dir(path); path = filepath.Dir(path) {
+		if os.Remove(path) != nil {
+			break
+		}
+	}
 	return nil
 }
 

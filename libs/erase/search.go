@@ -20,8 +20,8 @@ type Left struct {
 	Count int // of the texts in it
 }
 
-// SearchFiles searches all files below a folder for the texts, byte for byte, without regard to upper and lower case of ASCII letters. It
-// returns the files with at least one of the texts.
+// SearchFiles searches all files below a folder for the texts, byte for byte, and the names of files and folders, without regard to upper and
+// lower case of ASCII letters. It returns those with at least one of the texts.
 func SearchFiles(ctx context.Context, folder string, texts ...string) (left []Left, err error) {
 	var needles [][]byte
 	for _, text := range texts {
@@ -37,6 +37,15 @@ func SearchFiles(ctx context.Context, folder string, texts ...string) (left []Le
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
+		}
+		inName := 0
+		if path != folder {
+			inName, _ = countIn(strings.NewReader(d.Name()), needles)
+		}
+		switch {
+		case inName > 0:
+			left = append(left, Left{path, inName})
+			return nil
 		case !d.Type().IsRegular():
 			return nil
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -249,6 +250,30 @@ func TestYoungFactsAreLeftToTheirCallbacks(t *testing.T) {
 	h.at(noon.Add(2 * time.Minute))
 	if r := h.reconcile(); r.Published != 2 || r.AlreadyKnown != 1 || r.LookedAt != 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// The provider still has a document that was erased here. A reconciliation does not bring it back, and brings another one.
+func TestAnErasedDocumentStaysErased(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.set(0, document("sent", time.Time{}, "sent"))
+	h.run()
+	if h.reconcile(); len(h.stored()) != 1 {
+		t.Fatalf("stored %q", h.stored())
+	}
+	e, target := &erase.Eraser{JS: h.Env.JS}, erase.Target{IDs: []string{"d"}}
+	found, err := e.Find(t.Context(), target)
+	if err == nil {
+		_, err = e.Run(t.Context(), target, found, erase.Order{By: "ops", Reason: "request 12"}, noon)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.set(0, document("complete", noon.AddDate(0, 0, -1), "complete"), strings.Replace(document("sent", time.Time{}, "sent"), `"id":"d"`, `"id":"other"`, 1))
+	h.reconcile()
+	if want := []string{event.DocumentSent}; !slices.Equal(h.stored(), want) {
+		t.Errorf("stored %q, want only the other document's %q", h.stored(), want)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// After a whole story and an erasure, no file of the NATS server and no value in Redis has a byte of the document: neither its id nor the names,
+// After a whole story and an erasure, no file of the NATS server and of the archive, and no value in Redis has a byte of the document: neither its id nor the names,
 // addresses and numbers of its people. A late callback about it is accepted and changes nothing.
 func TestNothingIsLeftOfAnErasedStory(t *testing.T) {
 	t.Parallel()
@@ -32,6 +31,7 @@ func TestNothingIsLeftOfAnErasedStory(t *testing.T) {
 			if n := h.Count(t, flow.Signing, event.DocumentFilter(document)); n < 10 {
 				t.Fatalf("the story has %d events", n)
 			}
+			h.Until(t, "the document is archived", func() bool { return h.Count(t, flow.Signing, event.TypeFilter(event.DocumentArchived)) > 0 })
 			if output, err := h.Command(t, "erase", document, "--reason", "request 12", "--by", "ops", "--yes"); err != nil {
 				t.Fatalf("%v: %s", err, output)
 			}
@@ -52,7 +52,7 @@ func TestNothingIsLeftOfAnErasedStory(t *testing.T) {
 			} else {
 				h.Processes["signrelay"].Stop()
 			}
-			left, err := erase.SearchFiles(context.Background(), filepath.Join(h.DataDir, "nats"), texts...)
+			left, err := erase.SearchFiles(context.Background(), h.DataDir, texts...) // the NATS server's files, and the archive
 			if err != nil || len(left) > 0 {
 				t.Errorf("left: %v, %v", left, err)
 			}
