@@ -14,6 +14,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -468,5 +469,74 @@ func TestADocumentWithoutEventsHasNoFile(t *testing.T) {
 	defer func() { _ = f.Close() }()
 	if _, err := evidence.Make(context.Background(), f, source(nil)); !errors.Is(err, evidence.ErrNoEvents) {
 		t.Errorf("%v", err)
+	}
+}
+
+// The archived files are copied as streams, and compared with the log.
+func TestArchivedFilesAreInTheFileOrTheirHashes(t *testing.T) {
+	t.Parallel()
+	const content = "%PDF-1.7 signed"
+	archived := func(n int) event.Stored {
+		return stored(n, &signingv1.SigningEvent{Type: event.DocumentArchived, File: &signingv1.File{
+			Kind: "signed", Size: uint64(len(content)), Sha256: evidence.SumOf([]byte(content)), Key: "acme/clickwrap/d/signed.pdf",
+		}})
+	}
+	s := source(append(life(), archived(8), archived(9)))
+	hashes := file(t, s)
+	_, in := members(t, hashes)
+	if _, ok := in["files/000008.pdf"]; ok || !bytes.Contains(in["evidence.html"], []byte("no, only its hash")) || !bytes.Contains(in["evidence.html"], []byte(evidence.SumOf([]byte(content)))) {
+		t.Error("without files: the hash is missing, or the file is there")
+	}
+	serve := func(content string) func(context.Context, string) (io.ReadCloser, error) {
+		return func(_ context.Context, key string) (io.ReadCloser, error) {
+			if key != "acme/clickwrap/d/signed.pdf" {
+				return nil, errors.New("another key")
+			}
+			return io.NopCloser(strings.NewReader(content)), nil
+		}
+	}
+	s.Open = serve(content)
+	data := file(t, s)
+	if _, err := verify(data, fingerprint(1)); err != nil {
+		t.Error(err)
+	}
+	names, in := members(t, data)
+	if string(in["files/000008.pdf"]) != content || slices.Contains(names, "files/000009.pdf") || bytes.Count(in["evidence.html"], []byte("files/000008.pdf")) != 2 {
+		t.Errorf("with files: %v", names)
+	}
+	requireEachByte(t, data, 401)
+	s.Open = serve("%PDF-1.7 forged")
+	f, err := os.Create(filepath.Join(t.TempDir(), "evidence.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := evidence.Make(t.Context(), f, s); err == nil || !strings.Contains(err.Error(), "the archived file of event 8: the archive has other content") {
+		t.Errorf("another content: %v", err)
+	}
+}
+
+// The state of a document whose person declines, and signs later, follows the last decision.
+func TestTheStateOfADeclinedDocument(t *testing.T) {
+	t.Parallel()
+	hmac := signingv1.Verification_VERIFICATION_HMAC
+	decision := func(n int, typ, person string, v signingv1.Verification) event.Stored {
+		return stored(n, &signingv1.SigningEvent{Type: typ, Recipient: &signingv1.Recipient{Id: person}, Verification: v})
+	}
+	const declined, open = "The person has declined to sign. Time: 2026-03-01 09:01:00 UTC", "The log has no event that ended the document."
+	for name, c := range map[string]struct {
+		events []event.Stored
+		want   string
+	}{
+		"declined":             {[]event.Stored{decision(1, event.RecipientDeclined, "r1", hmac)}, declined},
+		"another person signs": {[]event.Stored{decision(1, event.RecipientDeclined, "r1", hmac), decision(2, event.RecipientSigned, "r2", hmac)}, declined},
+		"the person signs":     {[]event.Stored{decision(1, event.RecipientDeclined, "r1", hmac), decision(2, event.RecipientSigned, "r1", hmac)}, open},
+		"sent again":           {[]event.Stored{decision(1, event.RecipientDeclined, "r1", hmac), decision(2, event.DocumentSent, "", hmac)}, open},
+		"not verified":         {[]event.Stored{decision(1, event.RecipientDeclined, "r1", signingv1.Verification_VERIFICATION_NONE)}, open},
+	} {
+		_, content := members(t, file(t, source(c.events)))
+		if !bytes.Contains(content["evidence.html"], []byte(c.want)) {
+			t.Errorf("%s: the page has no %q", name, c.want)
+		}
 	}
 }

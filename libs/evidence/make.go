@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"time"
 
@@ -24,7 +25,9 @@ type Source struct {
 	LogSince time.Time
 	// Unprocessed yields the document's dead letters and quarantined callbacks.
 	Unprocessed iter.Seq2[Unprocessed, error]
-	Key         ed25519.PrivateKey
+	// Open opens an archived file by its key in the archive. If it is nil, the evidence file has only the hashes of these files.
+	Open func(ctx context.Context, key string) (io.ReadCloser, error)
+	Key  ed25519.PrivateKey
 }
 
 // Unprocessed is a dead letter or a quarantined callback that names the document.
@@ -73,7 +76,7 @@ func Make(ctx context.Context, to Output, s Source) (Made, error) {
 	if b.chain.Events == 0 {
 		return Made{}, ErrNoEvents
 	}
-	for _, step := range []func(context.Context) error{b.addUnprocessed, b.addPages} {
+	for _, step := range []func(context.Context) error{b.addUnprocessed, b.addFiles, b.addPages} {
 		if err := step(ctx); err != nil {
 			return Made{}, err
 		}
@@ -129,6 +132,42 @@ func (b *builder) addUnprocessed(context.Context) error {
 		b.report.unprocessed(u, m)
 	}
 	return nil
+}
+
+// addFiles copies the archived files that the pages list, each once, and compares them with the hashes in the log.
+func (b *builder) addFiles(ctx context.Context) error {
+	if b.source.Open == nil {
+		return nil
+	}
+	copied := map[string]string{} // members by key
+	all, _ := b.report.files.all()
+	for _, f := range all {
+		if f.Member = copied[f.Key]; f.Member != "" {
+			continue
+		}
+		var err error
+		if f.Member, err = b.addFile(ctx, f); err != nil {
+			return fmt.Errorf("the archived file of event %d: %w", f.N, err)
+		}
+		copied[f.Key] = f.Member
+	}
+	return nil
+}
+
+func (b *builder) addFile(ctx context.Context, f *file) (name string, err error) {
+	in, err := b.source.Open(ctx, f.Key)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = in.Close() }()
+	m, err := b.zip.stream(fmt.Sprintf("files/%06d.pdf", f.N), in)
+	if err != nil {
+		return "", err
+	}
+	if hexSum(m) != f.SHA256 || m.size != f.Size {
+		return "", fmt.Errorf("the archive has other content under its key: SHA-256 %s, and the log has %s", hexSum(m), f.SHA256)
+	}
+	return m.name, nil
 }
 
 // addPages adds the two readable pages and the public key.

@@ -15,12 +15,13 @@ import (
 // report collects what the readable pages show, event by event. Each of its lists has an upper limit, so its memory does not depend on the
 // number of events.
 type report struct {
-	source   Source
-	document *signingv1.Document
-	ended    string // the sentence about the end of the document
-	first    time.Time
-	last     time.Time
-	verified map[signingv1.Verification]int
+	source     Source
+	document   *signingv1.Document
+	ended      string  // the sentence about the end of the document
+	declinedBy *person // the person whose decision is the end of the document
+	first      time.Time
+	last       time.Time
+	verified   map[signingv1.Verification]int
 
 	rows      clipped[row]
 	people    clipped[*person]
@@ -28,7 +29,7 @@ type report struct {
 	messages  clipped[*message]
 	byMessage map[string]*message
 	clicks    clipped[click]
-	files     clipped[file]
+	files     clipped[*file]
 	callbacks clipped[callbackRow]
 	named     map[string]bool // the ids of callbacks that have a row
 	carried   map[string]bool // those of callbacks that an event of the document carries
@@ -104,8 +105,9 @@ type click struct {
 	Who     *person
 }
 
+// file is an archived file, as its event has it.
 type file struct {
-	N      int
+	N      int // of its event
 	Kind   string
 	Size   int64
 	SHA256 string
@@ -163,12 +165,23 @@ func (r *report) add(s event.Stored, m member, n int) {
 		N: n, At: at, Stored: s.Time, What: meaning(e.GetType()), Details: details(e), Who: who, Verified: short(e.GetVerification()), SHA256: hexSum(m),
 	})
 	switch e.GetType() {
-	case event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired:
+	case event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientDeclined:
 		if e.GetVerification() != signingv1.Verification_VERIFICATION_NONE {
-			r.ended = fmt.Sprintf("%s Time: %s (event %d, %s).", meaning(e.GetType())+".", clock(at), n, short(e.GetVerification()))
+			r.ended = fmt.Sprintf("%s. Time: %s (event %d, %s).", meaning(e.GetType()), clock(at), n, short(e.GetVerification()))
+			r.declinedBy = nil
+			if e.GetType() == event.RecipientDeclined {
+				r.declinedBy = who
+			}
 		}
 	case event.DocumentSent:
 		r.ended = ""
+	case event.RecipientSigned:
+		if who != nil && r.declinedBy == who { // the person has changed the decision
+			r.ended, r.declinedBy = "", nil
+		}
+	case event.DocumentArchived:
+		f := e.GetFile()
+		r.files.add(&file{N: n, Kind: f.GetKind(), Size: int64(f.GetSize()), SHA256: f.GetSha256(), Key: f.GetKey()})
 	case event.LinkOpened, event.LinkFetched:
 		r.clicks.add(clickOf(e, n, at, who))
 	}

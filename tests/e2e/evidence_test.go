@@ -13,10 +13,47 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
+
+// The page of an evidence file is read on a phone, too. It loads nothing and runs no script.
+func TestTheEvidencePageFitsAPhone(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	h := testenv.Standalone(t)
+	folder := t.TempDir()
+	key, file := filepath.Join(folder, "evidence.pem"), filepath.Join(folder, "evidence.zip")
+	document := h.Play(t, "clickwrap", "declined")[0]
+	h.WaitIdle(t)
+	if out, err := h.Command(t, "evidence", "key", key); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := h.CommandWith(t, []string{"SIGNRELAY_EVIDENCE_KEY_FILE=" + key}, "evidence", document, "--out", file); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	page := filepath.Join(folder, "evidence.html")
+	if err := os.WriteFile(page, extract(t, file)["evidence.html"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.do(emulation.SetDeviceMetricsOverride(360, 800, 1, true), chromedp.Navigate("file://"+page))
+	if heading := b.text("h1"); !strings.Contains(heading, "Evidence file of Signrelay") {
+		t.Errorf("the page begins with %q", heading)
+	}
+	if state := b.text("dl"); !strings.Contains(state, "declined") {
+		t.Errorf("the summary: %s", state)
+	}
+	var width int
+	b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
+	if width > 360 {
+		t.Errorf("the page is %d pixels wide on a phone of 360", width)
+	}
+	b.requireFits()
+}
 
 // A story is played, its people get messages and open links, and an operator makes an evidence file of it. Somebody else verifies the file, with
 // Signrelay and without.
@@ -37,8 +74,8 @@ func TestAStoryBecomesAnEvidenceFile(t *testing.T) {
 		opened                                   string
 	}{
 		{"clickwrap", "two-signers", "E-Waiver Form", "Eric Smith", "shared token", "POST /webhooks/clickwrap/", "unknown: a program that says it is a browser"},
-		{"pleasesign", "two-signers", "Document ", "Olivia Nguyen", "HMAC signature", "POST /webhooks/pleasesign/", "a person: the button of the page was pressed"},
-		{"esign-v1", "two-signers", "Document ", "signed, 20", "RSA signature", "POST /webhooks/esign-v1/", "a person: the button of the page was pressed"},
+		{"pleasesign", "two-signers", "Contract of Sale", "Olivia Nguyen", "HMAC signature", "POST /webhooks/pleasesign/", "a person: the button of the page was pressed"},
+		{"esign-v1", "two-signers", "Shareholder Agreement", "signed, 20", "RSA signature", "POST /webhooks/esign-v1/", "a person: the button of the page was pressed"},
 	} {
 		h.ClearMessages(t)
 		document := h.Play(t, s.provider, s.story)[0]
@@ -51,8 +88,13 @@ func TestAStoryBecomesAnEvidenceFile(t *testing.T) {
 			return h.Count(t, flow.Signing, "signing.v1.*.*.link.opened."+event.DocumentToken(document)) > 0
 		})
 
+		h.Until(t, "the archive has the signed document", func() bool {
+			return h.Count(t, flow.Signing, "signing.v1.*.*.document.archived."+event.DocumentToken(document)) > 0
+		})
+		h.WaitIdle(t)
+
 		file := filepath.Join(folder, s.provider+".zip")
-		if out, err := h.CommandWith(t, []string{"SIGNRELAY_EVIDENCE_KEY_FILE=" + key}, "evidence", document, "--out", file); err != nil {
+		if out, err := h.CommandWith(t, []string{"SIGNRELAY_EVIDENCE_KEY_FILE=" + key}, "evidence", document, "--files", "--out", file); err != nil {
 			t.Fatalf("%s: %v: %s", s.provider, err, out)
 		}
 		out, err := h.Command(t, "evidence", "verify", file, "--key", fingerprint)
@@ -63,14 +105,31 @@ func TestAStoryBecomesAnEvidenceFile(t *testing.T) {
 		page := html.UnescapeString(string(content["evidence.html"]))
 		for _, want := range []string{
 			s.title, s.person, s.verified, "Everybody has signed. Time: ", "signed, 20", s.path, "invitation by text message", "invitation by e-mail",
+			`You've been sent "` + s.title + `" by`, `"` + s.title + `" has been accepted by all parties. Download your document here: http`, "/l/…", "invitation.sms@", "webhook.",
 			"A delivery receipt reports that the message has arrived", s.opened,
 		} {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s: the page has no %q", s.provider, want)
 			}
 		}
+		if n := strings.Count(page, "files/0"); n == 0 || !archived(content) {
+			t.Errorf("%s: the page names %d archived files, or they are not in the file", s.provider, n)
+		}
+		if strings.Contains(page, "only its hash") {
+			t.Errorf("%s: an archived file is missing", s.provider)
+		}
 		requireOpenSSL(t, content, fingerprint)
 	}
+}
+
+// archived reports whether the folder of archived files has a PDF.
+func archived(content map[string][]byte) bool {
+	for name, data := range content {
+		if strings.HasPrefix(name, "files/") && bytes.HasPrefix(data, []byte("%PDF-")) {
+			return true
+		}
+	}
+	return false
 }
 
 // extract returns the members of a ZIP file.

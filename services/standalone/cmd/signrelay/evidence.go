@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -15,15 +16,19 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/evidence"
 	"github.com/signrelay/signrelay/libs/evidence/signkey"
 	"github.com/signrelay/signrelay/libs/flow"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
+	"github.com/signrelay/signrelay/services/standalone"
 	standalonesettings "github.com/signrelay/signrelay/services/standalone/settings"
 )
 
 func evidenceFlags(fs *flag.FlagSet) {
 	fs.String("out", "", "the `file` to write; it must not exist")
+	fs.Bool("files", false, "put the archived files into it, and not only their hashes")
 	fs.String("source", "", "the document's `source`, if several sources have a document with this id")
 	fs.String("provider", "", "the document's `provider`, if several providers have a document with this id")
 }
@@ -61,6 +66,16 @@ func makeEvidence(ctx context.Context, c *call) error {
 	if source.LogSince, err = beginOfLog(ctx, js); err != nil {
 		return err
 	}
+	if value[bool](c, "files") {
+		store, err := c.archive(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = store.Close() }()
+		source.Open = func(ctx context.Context, key string) (io.ReadCloser, error) {
+			return store.Read(ctx, archive.Object{Key: key})
+		}
+	}
 	log := event.Log{JS: js, Stream: flow.Signing}
 	source.Events = log.Life(ctx, event.Signer{Source: source.Document.Source, Provider: source.Document.Provider, Document: id})
 	source.Unprocessed = unprocessed(ctx, js, source.Document)
@@ -70,6 +85,15 @@ func makeEvidence(ctx context.Context, c *call) error {
 	}
 	return c.say("%s: %s of document %s, %s. Signed with the key %s", out, count(made.Chain.Events, "event"), event.Public(id),
 		count(made.Files, "file"), made.Fingerprint)
+}
+
+// archive opens the archive of the settings.
+func (c *call) archive(ctx context.Context) (*archive.Store, error) {
+	is := archivesettings.Section.Of(standalone.WithArchive(c.cfg))
+	if !is.On() {
+		return nil, errors.New("--files: there is no archive: set archive.url, or leave out --files to get the hashes only")
+	}
+	return archive.Open(ctx, is.URL)
 }
 
 // documentWith finds the document with that id in the log. Ids of two providers, or of two accounts, may be equal.

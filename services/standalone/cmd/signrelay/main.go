@@ -59,6 +59,9 @@ type call struct {
 func (c *call) flag(name string) string { return c.flags.Lookup(name).Value.String() }
 func (c *call) json() bool              { return value[bool](c, "json") }
 
+// aDocument is the argument of the commands about one document.
+const aDocument = "<document>"
+
 // commands in the order in which a new user needs them.
 var commands = []command{
 	{"run", "", "run everything in one process, with an embedded NATS server", startFlags, run},
@@ -68,10 +71,10 @@ var commands = []command{
 	{"doctor", "", "check an installation, and report each fault and its fix", doctorFlags, doctorCommand},
 	{"send", "<provider> [<sample>]", "send a sample callback to ingest; without a sample, list them", sendFlags, send},
 	{"tail", "[<subject filter>]", "show events as they are stored", tailFlags, tail},
-	{"timeline", "<document>", "show everything that happened to one document", eventFlags, timeline},
+	{"timeline", aDocument, "show everything that happened to one document", eventFlags, timeline},
 	{"verify", "<event>|<document>", "check the signatures of kept callbacks again, with the keys of today", jsonFlag, verify},
 	{"renormalize", "", "read kept callbacks with this version, and show or store what differs from the log", renormalizeFlags, renormalize},
-	{"evidence", "<document>", "write everything about one document into a signed ZIP file, for a lawyer", evidenceFlags, makeEvidence},
+	{"evidence", aDocument, "write everything about one document into a signed ZIP file, for a lawyer", evidenceFlags, makeEvidence},
 	{evidenceVerifyName, "<file>", "check an evidence file; it needs no network, no settings and no account", verifyEvidenceFlags, verifyEvidence},
 	{"evidence key", "[<file>]", "print the public key of evidence files; with a file, make the key first", nil, evidenceKey},
 	{"dlq list", "", "list dead letters: work that failed permanently", dlqListFlags, dlqList},
@@ -81,15 +84,15 @@ var commands = []command{
 	{"held list", "", "list messages that wait until you correct an account, a setting or a limit", heldFlags, heldList},
 	{"held release", "", "retry held messages now", heldReleaseFlags, heldRelease},
 	{"reminders list", "[<document>]", "list the scheduled reminders, the next ones first", jsonFlag, remindersList},
-	{"reminders cancel", "<document>", "cancel a document's scheduled reminders, also the later ones", reminderFlags("cancel"), remindersCancel},
-	{"reminders now", "<document>", "make a document's next reminders due at once", reminderFlags("make"), remindersNow},
+	{"reminders cancel", aDocument, "cancel a document's scheduled reminders, also the later ones", reminderFlags("cancel"), remindersCancel},
+	{"reminders now", aDocument, "make a document's next reminders due at once", reminderFlags("make"), remindersNow},
 	{"reconcile", "<provider>/<source>", "ask the provider for facts that no callback brought, and store them", reconcileFlags, reconcile},
 	{"quarantine list", "", "list callbacks that could not be read", quarantineListFlags, quarantineList},
 	{"quarantine show", "<number>", "show a quarantined callback; with --body, only its body, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>…|--reason <reason>|…|--all", "process quarantined callbacks again, and store the events", quarantineReplayFlags, quarantineReplay},
 	{"erase", "<document>…|--file <file>|--person <address or number>|--copy", "remove documents or a person from all places", eraseFlags, eraseCommand},
-	{"hold add", "<document>", "put a document under a legal hold: it is not erased and does not expire", holdFlags, holdAdd},
-	{"hold remove", "<document>", "end the legal hold of a document", holdFlags, holdRemove},
+	{"hold add", aDocument, "put a document under a legal hold: it is not erased and does not expire", holdFlags, holdAdd},
+	{"hold remove", aDocument, "end the legal hold of a document", holdFlags, holdRemove},
 	{"hold list", "", "list the documents under a legal hold", jsonFlag, holdList},
 	{"kafka refill", "", "write the log, or a part of it, to the Kafka topic again", kafkaRefillFlags, kafkaRefill},
 	{"sandbox certificate", "<folder>", "create the key and the certificate of a sandbox that runs as a separate program", nil, sandboxCertificate},
