@@ -165,8 +165,8 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	// A folder has the document's id as its name, and the library leaves it. A folder with other files stays.
 	for path := filepath.Dir(filepath.Join(s.folder, filepath.FromSlash(key))); path != filepath.Clean(s.folder) && path != filepath.Dir(path); path = filepath.Dir(path) {
-		if os.Remove(path) != nil {
-			break
+		if err := os.Remove(path); err != nil {
+			return nil //nolint:nilerr // the folder is not empty
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,12 +77,12 @@ var (
 func signing(document string, p person, typ string, n int) *signingv1.SigningEvent {
 	e := &signingv1.SigningEvent{
 		Source: "acme", Provider: "pleasesign", Type: typ, OccurredAt: timestamppb.New(time.Unix(int64(n), 0)), Verification: signingv1.Verification_VERIFICATION_HMAC,
-		Document: &signingv1.Document{Id: document, Title: "Contract"}, Attributes: map[string]string{"n": fmt.Sprint(n)},
+		Document: &signingv1.Document{Id: document, Title: "Contract"}, Attributes: map[string]string{"n": strconv.Itoa(n)},
 	}
 	if p.id != "" {
 		e.Recipient = &signingv1.Recipient{Id: p.id, FirstName: p.first, LastName: p.last, Email: p.email, Mobile: p.mobile}
 	}
-	e.Id = event.OccurrenceID(e, document, p.id, fmt.Sprint(n))
+	e.Id = event.OccurrenceID(e, document, p.id, strconv.Itoa(n))
 	return e
 }
 

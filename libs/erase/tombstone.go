@@ -107,13 +107,18 @@ const lookEvery = 5 * time.Second
 // KnownWithin is the time after which all replicas know of an erasure.
 const KnownWithin = 2 * lookEvery
 
-// WatchTombstones reads the erased documents, and polls for others until Close, also if it returns an error of the first reading. A bucket that
-// does not exist yet has none.
-func WatchTombstones(ctx context.Context, js jetstream.JetStream, ring keyring.Ring) (*Tombstones, error) {
+// ReadTombstones reads the erased documents once. It needs no Close.
+func ReadTombstones(ctx context.Context, js jetstream.JetStream, ring keyring.Ring) (*Tombstones, error) {
 	t := &Tombstones{
 		log: event.Log{JS: js, Stream: bucketPrefix + flow.Erased}, keys: tombstoneKeys(ring), known: map[string]bool{}, ended: make(chan struct{}),
 	}
-	err := t.look(ctx)
+	return t, t.look(ctx)
+}
+
+// WatchTombstones reads the erased documents, and polls for others until Close, also if it returns an error of the first reading. A bucket that
+// does not exist yet has none.
+func WatchTombstones(ctx context.Context, js jetstream.JetStream, ring keyring.Ring) (*Tombstones, error) {
+	t, err := ReadTombstones(ctx, js, ring)
 	ctx, t.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(t.ended)

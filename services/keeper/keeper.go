@@ -150,8 +150,7 @@ func (k *keeper) copyHeld(ctx context.Context) error {
 
 // eraseLate erases the events that were stored after the erasure of their documents.
 func (k *keeper) eraseLate(ctx context.Context) error {
-	tombstones, err := erase.WatchTombstones(ctx, k.env.JS, k.eraser.Ring)
-	defer tombstones.Close()
+	tombstones, err := erase.ReadTombstones(ctx, k.env.JS, k.eraser.Ring)
 	if err != nil {
 		return err
 	}

@@ -222,7 +222,7 @@ func (c *call) announceErasure(t erase.Target, f *erase.Found) {
 		fmt.Fprintf(c.stdout, "  %-12s %6d  events of other documents lose the provider's request that they carry, and are stored again without it\n", flow.Signing, n)
 	}
 	if t.Person != nil {
-		fmt.Fprintln(c.stdout, "An event that names several people is removed as a whole. The documents stay, without these events; a later callback may name the person again.")
+		fmt.Fprintln(c.stdout, "An event that names several people is removed as a whole. The documents stay, without these events, with their files in the archive; a later callback may name the person again.")
 	} else {
 		fmt.Fprintln(c.stdout, "Later callbacks about these documents are accepted and dropped.")
 	}
