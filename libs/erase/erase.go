@@ -49,7 +49,7 @@ type Target struct {
 	Exact  map[Document]bool    // documents of one source each
 	Ends   map[Source]time.Time // events of these sources without a document that were stored before
 	Person *Person
-	// OptOuts also removes the person's opt-out. Without it the keyed hash stays, so that nobody sends messages to the person again.
+	// OptOuts also removes the person's opt-out. Without it the keyed hash stays, so that the person gets no messages again.
 	OptOuts bool
 }
 

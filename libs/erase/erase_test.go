@@ -299,7 +299,7 @@ func TestNothingOfAPersonIsLeft(t *testing.T) {
 			if left := w.files(with...); len(left) > 0 {
 				t.Errorf("left: %v", left)
 			}
-			if got := w.subjects(); got[keptDocument] != 4 || got[goneDocument] != 2 { // document.sent names nobody
+			if got := w.subjects(); got[keptDocument] != 4 || got[goneDocument] != 2 { // document.sent names no person
 				t.Errorf("events by document: %v", got)
 			}
 			if len(w.events(event.DocumentErased)) == 0 || w.count()["KV_ERASED"] != 0 {

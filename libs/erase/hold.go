@@ -65,7 +65,7 @@ func Hold(ctx context.Context, js jetstream.JetStream, d Document, o Order, at t
 	if err != nil {
 		return 0, err
 	}
-	// The hold comes first: from then on no erasure removes what is copied next.
+	// The hold comes first: no erasure removes the events while they are copied.
 	if _, err = bucket.Create(ctx, holdKey(d), value); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 		return 0, fmt.Errorf("store the hold: %w", err)
 	}

@@ -42,7 +42,7 @@ func (e *Eraser) Run(ctx context.Context, t Target, f *Found, o Order, at time.T
 		if err := e.wait(ctx); err != nil {
 			return 0, err
 		}
-		// What came in before every replica knew of the erasure is removed, too.
+		// This search also finds the events that a replica stored before it knew of the erasure.
 		if f, err = e.Find(ctx, t); err != nil {
 			return 0, err
 		}
