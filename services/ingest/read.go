@@ -201,6 +201,9 @@ func redact(e *signingv1.SigningEvent, secrets pack.Secrets) {
 	for _, l := range e.GetLinks() {
 		one(&l.Kind, &l.Url)
 	}
+	if f := e.GetFile(); f != nil {
+		one(&f.Kind, &f.Sha256, &f.Key)
+	}
 	if n := e.GetNotice(); n != nil {
 		one(&n.NotificationId, &n.Kind, &n.Channel, &n.Reference, &n.Reason, &n.EventId, &n.Fault, &n.Text, &n.Subject, &n.Template, &n.Price)
 	}
