@@ -61,7 +61,7 @@ func (a *archiver) archive(ctx context.Context, in stage.Event[*signingv1.Signin
 		outs = append(outs, m)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) { // the program ends
-		return outs, outcome.Away("cancelled", context.Cause(ctx))
+		return outs, outcome.Away("shutdown", context.Cause(ctx))
 	}
 	if len(failures) == 0 {
 		if len(outs) == 0 {

@@ -20,10 +20,11 @@ var (
 	panelID    = regexp.MustCompile(`(?m)^   "id": [0-9]+,$`)
 	panelX     = regexp.MustCompile(`(?m)^    "x": [0-9]+,$`)
 	panelWidth = regexp.MustCompile(`(?m)^    "w": [0-9]+,$`)
+	stagePanel = regexp.MustCompile(`^(.+): (in|out|lag|errors|time)$`)
 )
 
-// dashboard gives each stage without panels the five panels that all stages have, and places the columns in the order of the flow. Existing
-// panels keep their queries.
+// dashboard gives each stage without panels the five panels that all stages have, removes the panels of stages that do not exist any more, and
+// places the columns in the order of the flow. Existing panels keep their queries.
 func dashboard(old string, producer string, stages []flow.Stage) (string, error) {
 	const like = flow.Shortener // its panels use only the metrics that all stages have
 	found := panelText.FindAllStringIndex(old, -1)
@@ -71,6 +72,10 @@ func dashboard(old string, producer string, stages []flow.Stage) (string, error)
 		}
 		panels = slices.Insert(panels, titled(before+": time")+1, own...)
 	}
+	panels = slices.DeleteFunc(panels, func(p string) bool {
+		of := stagePanel.FindStringSubmatch(panelTitle.FindStringSubmatch(p)[1])
+		return of != nil && !slices.Contains(columns, of[1])
+	})
 	for i, p := range panels {
 		name, _, _ := strings.Cut(panelTitle.FindStringSubmatch(p)[1], ": ")
 		if column := slices.Index(columns, name); column >= 0 {
