@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -65,6 +66,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		for _, provider := range []string{"clickwrap", "pleasesign", "esign-v1"} {
 			h.Play(t, provider, "two-signers")
 		}
+		h.Play(t, "esign-v1", "long-night") // the provider has a document in its archive for four hours
 		unsigned := h.Play(t, "clickwrap", "resend")[0]
 		h.WaitIdle(t)
 		if output, err := h.Command(t, "reminders", "now", "--yes", unsigned); err != nil {
@@ -73,6 +75,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		for _, channel := range []string{"sms", "email"} {
 			due(t, h, channel)
 		}
+		dueArchives(t, h)
 		if link := regexp.MustCompile(`http://\S+/l/\S+`).FindString(texts(h.Messages(t))); link == "" {
 			t.Error("no message has a link")
 		} else {
@@ -157,6 +160,33 @@ func due(t *testing.T, h *testenv.Env, channel string) {
 	subject := flow.DueLaterSubject(channel, to.Source, to.Provider, to.Document, id)
 	if _, err := h.JetStream(t).PublishMsg(t.Context(), &nats.Msg{Subject: subject, Header: nats.Header{"ce-id": {id}}, Data: last.Data}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// dueArchives publishes the completed documents that wait for the next attempt to archive them, as the server does when they are due.
+func dueArchives(t *testing.T, h *testenv.Env) {
+	t.Helper()
+	js := h.JetStream(t)
+	h.Until(t, "a document waits for its files", func() bool {
+		return h.Count(t, flow.Archive, flow.ArchivesOf("demo", "esign-v1", "")) > 0
+	})
+	consumer, err := js.OrderedConsumer(t.Context(), flow.Archive, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{flow.ArchivesOf("demo", "esign-v1", "")}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := consumer.FetchNoWait(16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range waiting.Messages() {
+		if _, scheduled := flow.ScheduledAt(m.Headers()); !scheduled {
+			continue
+		}
+		if _, err := js.PublishMsg(t.Context(), flow.DueMessage(m)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -133,6 +133,9 @@ func TestANewStageHasPanelsAndSettings(t *testing.T) {
 	if want := "in out lag errors time"; strings.Join(titles, " ") != want || places["ingest"] != 0 || places["enricher"] != width {
 		t.Errorf("its panels are %q, and the columns are at %v", titles, places)
 	}
+	if gone, err := dashboard(is, "ingest", flow.Stages); err != nil || gone != was {
+		t.Errorf("without the stage, the dashboard is not as before: %v", err)
+	}
 	section := &config.Section[notary]{Key: "notary"}
 	schema, err := settingsSchema(text(t, "../../..", "deployments/helm/signrelay/values.schema.json"), append(slices.Clone(sections.All), section))
 	if err != nil || !strings.Contains(schema, ",\n        \"notary\": {\"type\": \"object\"}\n") || !json.Valid([]byte(schema)) {
