@@ -183,7 +183,8 @@ func TestDoctorProvesThatNothingIsLost(t *testing.T) {
 	done := make(chan ended, 1)
 	go func() {
 		out, err := h.Command(t, "doctor", "--json", "--kill", "--yes-this-is-a-test", "--callbacks=60", "--every=50ms", "--kills=2",
-			"--kill-command=pid=$(cat "+victim+"); rm "+victim+"; kill -9 $pid; while [ ! -e "+victim+" ]; do sleep 0.05; done")
+			// On a busy machine the second command may begin before the first has ended. So it waits until there is a victim for it.
+			"--kill-command=while [ ! -e "+victim+" ]; do sleep 0.05; done; pid=$(cat "+victim+"); rm "+victim+"; kill -9 $pid; while [ ! -e "+victim+" ]; do sleep 0.05; done")
 		done <- ended{out, err}
 	}()
 	for _, name := range []string{"ingest", "nats"} {

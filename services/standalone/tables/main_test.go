@@ -59,7 +59,7 @@ func TestANewServiceIsInEveryTable(t *testing.T) {
 	if err := write(root, append(append([]service.Service(nil), standalone.Services...), notary)); err != nil {
 		t.Fatal(err)
 	}
-	port := 9181 + len(standalone.Services)
+	port := adminPort(len(standalone.Services))
 	for name, wants := range map[string][]string{
 		"deployments/helm/signrelay/files/services.yaml": {
 			"notary:\n  listeners:\n    - {name: http, port: 8099, setting: SIGNRELAY_LINKS_ADDR, path: /r}\n  reads: [sources, nats, redis, log]\n  calls: [nats, redis]\n",

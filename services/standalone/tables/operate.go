@@ -28,10 +28,10 @@ func units(old string, services []service.Service, sections []config.Declared) (
 		if s.DemoOnly {
 			program += ", for trials; not in the target"
 		}
-		fmt.Fprintf(&b, "| `signrelay-%s` | %s | %d | %s|\n", s.Name, program, firstAdminPort+i, strings.ReplaceAll(strings.Join(at, ", "), " ,", ","))
+		fmt.Fprintf(&b, "| `signrelay-%s` | %s | %d | %s|\n", s.Name, program, adminPort(i), strings.ReplaceAll(strings.Join(at, ", "), " ,", ","))
 	}
 	b.WriteString("| `signrelay-provision` | `signrelay provision`, then exits | | |\n")
-	b.WriteString("| `signrelay-standalone` | `signrelay run`: all in one process, instead of the target | 9190 | 8080 |\n")
+	fmt.Fprintf(&b, "| `signrelay-standalone` | `signrelay run`: all in one process, instead of the target | %d | 8080 |\n", standalonePort)
 	return table.ReplaceAllStringFunc(old, func(found string) string {
 		marks := table.FindStringSubmatch(found)
 		return marks[1] + b.String() + marks[2]

@@ -8,9 +8,20 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// firstAdminPort is the port of the first service's admin listener if all services run on one machine. Each further service uses the next
-// port.
-const firstAdminPort = 9181
+const (
+	firstAdminPort = 9181
+	standalonePort = 9190 // of the unit of `signrelay run`
+)
+
+// adminPort returns the port of the admin listener of the service at a place in the list, from 0, if all services run on one machine. Each service
+// uses the next port, except that of signrelay-standalone, so that a unit that was installed keeps its port.
+func adminPort(place int) int {
+	port := firstAdminPort + place
+	if port >= standalonePort {
+		port++
+	}
+	return port
+}
 
 // unit returns the systemd unit of a service. The lines that all units share are in signrelay-.service.d.
 func unit(s service.Service, place int) string {
@@ -35,7 +46,7 @@ func unit(s service.Service, place int) string {
 	line("ExecStart=/usr/local/lib/signrelay/%s", s.Name)
 	line("LoadCredential=signrelay.yaml:/etc/signrelay/%s/signrelay.yaml", s.Name)
 	line("Environment=SIGNRELAY_CONFIG=%%d/signrelay.yaml")
-	line("Environment=SIGNRELAY_ADMIN_ADDR=127.0.0.1:%d", firstAdminPort+place)
+	line("Environment=SIGNRELAY_ADMIN_ADDR=127.0.0.1:%d", adminPort(place))
 	secrets := slices.Clone(s.Secrets)
 	if slices.Contains(s.Calls, service.Redis) {
 		secrets = slices.Insert(secrets, 0, "redis.password")
