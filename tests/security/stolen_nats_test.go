@@ -21,7 +21,7 @@ import (
 const masterKey = "master-key-of-the-attacked-3f1c9d77"
 
 // An attacker with the NATS user of one service, and no other secret, finds no code or signing address of a sent link, and cannot create
-// a link. The control is a user with the permission.
+// a link. The keeper is the exception: it may read all messages, but not create a link. The control is a user with the permission.
 func TestStolenNATSUser(t *testing.T) {
 	t.Parallel()
 	h := testenv.WithAccounts(t, func(h *testenv.Env) string {
@@ -58,6 +58,9 @@ func TestStolenNATSUser(t *testing.T) {
 		thief := steal(t, h, u.Name)
 		heard := thief.requestEverything()
 		listed[u.Name] = heard
+		if u.Name == flow.Keeper { // it erases documents from every stream and bucket, so it must find them (docs/adr/0042)
+			continue
+		}
 		for _, secret := range secrets {
 			if i := strings.Index(heard, secret); i >= 0 {
 				t.Errorf("%s finds %q: …%s…", u.Name, secret, heard[max(0, i-300):min(len(heard), i+100)])
