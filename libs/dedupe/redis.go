@@ -205,6 +205,17 @@ func (r *Redis) Probe(ctx context.Context) error {
 	return all.Wait()
 }
 
+// ProbeForget does what Forget does, on a key that no claim has, in each part of the namespace.
+func (r *Redis) ProbeForget(ctx context.Context) error {
+	for _, p := range r.entries.parts {
+		key := r.Namespace + ":" + p.tag + "probe"
+		if err := r.client.Del(ctx, key).Err(); err != nil {
+			return fmt.Errorf("%w: the key %s cannot be removed: %w", ErrProbe, key, err)
+		}
+	}
+	return nil
+}
+
 func (r *Redis) probePart(ctx context.Context, i int) error {
 	p := r.entries.parts[i]
 	key, owner := r.Namespace+":"+p.tag+"probe", NewOwner()

@@ -25,7 +25,7 @@ type Eraser struct {
 	Archive func(ctx context.Context, key string) error
 	// Known is the time within which every replica of ingest knows that a document is erased; see Tombstones.
 	Known time.Duration
-	// Progress is called after each part of the work; it may be nil.
+	// Progress is called after each part of the work, never twice at a time; it may be nil.
 	Progress func(place string, done, all int)
 	Log      *slog.Logger
 }

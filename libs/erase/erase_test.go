@@ -463,6 +463,29 @@ func TestAStoppedErasureContinues(t *testing.T) {
 	}
 }
 
+// An erasure that was stopped while it filled the files of the streams leaves what it wrote. The next one removes it, too: otherwise the server
+// would not rewrite the file in which a schedule that was due has its bytes.
+func TestAnErasureStoppedAtItsEndContinues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	for range 6 {
+		for _, subject := range []string{flow.FillLater("sms"), flow.FillLater("email"), flow.FillRemind, flow.FillArchive} {
+			w.publish(&nats.Msg{Subject: subject, Data: make([]byte, 1<<20)}, nil)
+		}
+	}
+	before := w.count()
+	w.erase(erase.Target{IDs: []string{goneDocument}})
+	if left := w.files(goneDocument, goneEmail, goneName); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	for _, stream := range []string{flow.LaterSMS, flow.LaterEmail, flow.Remind, flow.Archive} {
+		if n := w.count()[stream]; n > before[stream]-6 {
+			t.Errorf("%s has %d messages, %d before", stream, n, before[stream])
+		}
+	}
+}
+
 // A long run of events of which none stays is removed by whole files: nothing is left, the events around it stay, and only the edges are
 // overwritten one by one.
 func TestALongRunIsRemovedByFiles(t *testing.T) {

@@ -224,12 +224,9 @@ func rank(stream string) int {
 
 // forget removes the senders' confirmations from Redis.
 func (e *Eraser) forget(ctx context.Context, ids []string) error {
-	for _, s := range flow.Stages {
-		if !s.Effect {
-			continue
-		}
+	for _, space := range flow.EffectClaims() {
 		for part := range slices.Chunk(ids, 500) {
-			if err := e.Claims(ctx, flow.ClaimsOf(s.Name), part...); err != nil {
+			if err := e.Claims(ctx, space, part...); err != nil {
 				return fmt.Errorf("remove confirmations from Redis: %w", err)
 			}
 		}

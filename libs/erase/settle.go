@@ -2,6 +2,7 @@ package erase
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -51,22 +52,32 @@ func (e *Eraser) settle(ctx context.Context) error {
 			}
 			return fmt.Errorf("open %s: %w", s.stream, err)
 		}
-		var written []uint64
 		for range fills {
-			ack, err := e.JS.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: data}, jetstream.WithRetryAttempts(0))
-			if err != nil {
+			if _, err := e.JS.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: data}, jetstream.WithRetryAttempts(0)); err != nil {
 				return fmt.Errorf("fill the newest file of %s: %w", s.stream, err)
 			}
-			written = append(written, ack.Sequence)
 		}
 		if strings.HasPrefix(s.stream, bucketPrefix) { // each fill has replaced the one before
 			return purgeEntry(ctx, stream, s.subject)
 		}
-		for _, sequence := range written {
-			if err := ignoreMissing(stream.DeleteMsg(ctx, sequence)); err != nil {
-				return fmt.Errorf("rewrite a file of %s: %w", s.stream, err)
-			}
-		}
-		return nil
+		return removeFills(ctx, stream, s.stream, s.subject)
 	})
+}
+
+// removeFills also removes what an erasure left that was stopped here: with it, less than half of an older file would be removed, and the
+// server would never rewrite it.
+func removeFills(ctx context.Context, stream jetstream.Stream, name, subject string) error {
+	for from := uint64(1); ; {
+		fill, err := stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err == nil {
+			from = fill.Sequence + 1
+			err = ignoreMissing(stream.DeleteMsg(ctx, fill.Sequence))
+		}
+		if err != nil {
+			return fmt.Errorf("rewrite a file of %s: %w", name, err)
+		}
+	}
 }

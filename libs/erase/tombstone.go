@@ -60,7 +60,15 @@ func (e *Eraser) each(ctx context.Context, place string, n int, do func(ctx cont
 	const atOnce = 64
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var next, done atomic.Int64
+	var next atomic.Int64
+	var mu sync.Mutex
+	done := 0
+	finished := func() { // Progress has one caller at a time, and its numbers rise
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		e.progress(place, done, n)
+	}
 	var workers sync.WaitGroup
 	for range min(atOnce, n) {
 		workers.Go(func() {
@@ -73,7 +81,7 @@ func (e *Eraser) each(ctx context.Context, place string, n int, do func(ctx cont
 					cancel(err)
 					return
 				}
-				e.progress(place, int(done.Add(1)), n)
+				finished()
 			}
 		})
 	}

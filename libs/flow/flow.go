@@ -275,6 +275,26 @@ func NamespacesOf(program string) (all []string) {
 	return all
 }
 
+// EffectClaims returns the namespaces with the claims of the senders, which an erasure removes.
+func EffectClaims() (all []string) {
+	for _, s := range Stages {
+		if space := ClaimsOf(s.Name); s.Effect && !slices.Contains(all, space) {
+			all = append(all, space)
+		}
+	}
+	return all
+}
+
+// ForgottenBy returns the namespaces from which a service removes claims that are not its own.
+func ForgottenBy(service string) []string {
+	for _, p := range Producers {
+		if p.Name == service && len(p.Uses.Removes) > 0 {
+			return EffectClaims()
+		}
+	}
+	return nil
+}
+
 // Stage is a consumer: its place in the flow and its policy. Its durable consumer has its name, and so has the consumer
 // of its replays.
 type Stage struct {

@@ -43,10 +43,8 @@ func RedisUsers() []RedisUser {
 			u.Commands = append(slices.Clone(redisCommands), claimCommands...)
 		}
 		if len(uses.Removes) > 0 { // it removes the senders' confirmations
-			for _, s := range Stages {
-				if s.Effect && !slices.Contains(u.Keys, ClaimsOf(s.Name)+":*") {
-					u.Keys = append(u.Keys, ClaimsOf(s.Name)+":*")
-				}
+			for _, space := range EffectClaims() {
+				u.Keys = append(u.Keys, space+":*")
 			}
 			u.Commands = append(slices.Clone(redisCommands), "del")
 		}

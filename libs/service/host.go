@@ -218,6 +218,11 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 	names := make([]string, len(h.Services))
 	for i, s := range h.Services {
 		names[i] = s.Name
+		for _, space := range flow.ForgottenBy(s.Name) {
+			if probes != nil {
+				probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: space}).ProbeForget)
+			}
+		}
 	}
 	provisioned := func(ctx context.Context) error { return flow.Provisioned(ctx, p.js, names...) }
 	if err := waitForBroker(ctx, p.nats, h.Log, how.hopeless, provisioned); err != nil {

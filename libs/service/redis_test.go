@@ -123,14 +123,18 @@ func TestARedisUserNeedsAllItsPermissions(t *testing.T) {
 			// Each test has its own server: one test's EVAL would load the script that another test has just flushed.
 			server := realtest.RedisWith(t, nil)
 			admin := redisAt(t, config.Redis{URL: server.URL})
-			namespaces := flow.NamespacesOf(u.Name)
+			service, namespaces := u.Name, flow.NamespacesOf(u.Name)
 			as := func(name string, u flow.RedisUser) error {
 				do(t, admin, "ACL SETUSER "+name+" on >hunter2 "+u.Rules())
 				url := strings.Replace(strings.TrimSuffix(server.URL, "/0"), "//", "//"+name+":hunter2@", 1) + "/1"
 				client := redisAt(t, config.Redis{URL: url})
 				// Without the flush, loaded scripts would need no EVAL.
 				do(t, admin, "SCRIPT FLUSH")
-				return redisProbes(client, namespaces...).Check(t.Context())
+				probes := redisProbes(client, namespaces...)
+				for _, space := range flow.ForgottenBy(service) {
+					probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: space}).ProbeForget)
+				}
+				return probes.Check(t.Context())
 			}
 			if err := as(u.Name, u); err != nil {
 				t.Fatalf("%s: %v", u.Rules(), err)

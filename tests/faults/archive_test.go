@@ -36,7 +36,8 @@ func (f *filesOf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(fileOf(document))
 }
 
-// The archiver dies between each two of its steps. Each file is in the archive once, with one event, and is downloaded at most once more.
+// The archiver dies between each two of its steps. Each file is in the archive once, with one event, and each of the two workers downloads at
+// most one file again.
 func TestTheArchiverDies(t *testing.T) {
 	t.Parallel()
 	const documents, dies = 12, 4
@@ -81,8 +82,8 @@ func TestTheArchiverDies(t *testing.T) {
 			for _, n := range files.fetched {
 				fetched += n
 			}
-			if fetched > documents+2*more || fetched < documents { // two workers
-				t.Errorf("%d files were fetched, want %d, and at most %d more", fetched, documents, 2*more)
+			if fetched > documents+more+1 || fetched < documents { // the other worker may also die between its download and the archive
+				t.Errorf("%d files were fetched, want %d, and at most %d more", fetched, documents, more+1)
 			}
 			checkArchive(t, h.Archive(), documents)
 		})
