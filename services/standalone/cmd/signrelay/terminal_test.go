@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ func TestNoCommandRepeatsControlCharacters(t *testing.T) {
 	for _, cmd := range commands {
 		t.Run(cmd.name, func(t *testing.T) {
 			t.Parallel()
-			for _, args := range [][]string{{"--" + hostile}, {"--log.level", hostile}, {"--nats.url", hostile, hostile}} {
+			for _, args := range [][]string{{"--" + hostile}, {"--log.level", hostile}, {"--nats.url", hostile, filepath.Join(t.TempDir(), hostile)}} {
 				var out, errs bytes.Buffer
 				_ = dispatch(t.Context(), append(strings.Fields(cmd.name), args...), []string{"SIGNRELAY_DATA_DIR=" + t.TempDir()}, os.Stdin, &out, &errs)
 				output := strings.ReplaceAll(out.String()+errs.String(), "\n", "")
