@@ -39,13 +39,17 @@ run: bin/signrelay ## Build and run everything in one process: start here
 
 # The packages of tests/ that start programs. Those with the longest waits are first, so that they wait at the same time.
 WAITING := kafka examples observe permissions restore e2e security contract month subscribe
-# These also run code of libs/ in their own process, so they use the race detector. The other packages start programs that are built without it.
+# These also run code of libs/ in their own process, so they use the race detector, if any. The other packages start programs that are built
+# without it.
 RACED   := permissions security
 module  := github.com/signrelay/signrelay
 waiting  = $(addprefix $(module)/tests/,$(filter-out $(RACED),$(WAITING)))
 raced    = $(addprefix $(module)/tests/,$(RACED))
 others   = $$(go list $(module)/tests/... | grep -v -e /faults -e /helm $(addprefix -e /,$(WAITING)))
 own      = $(addprefix $(module)/,libs/... services/... proto/... examples/go/...)
+# The race detector is on in CI (CI=true), and with RACE=-race. Without it, the tests of our own code use the packages that the other tests
+# have compiled already: a first `make test` compiles each package once instead of twice.
+RACE := $(if $(CI),-race)
 # Go's test cache does not track files outside a test's module, but it tracks the environment variables that a test reads. So tests of
 # such files also read SIGNRELAY_TEST_FILES, a checksum of the files: $(call checksum,<files>).
 checksum = SIGNRELAY_TEST_FILES=$(shell { git ls-files -co --exclude-standard -- $(1); git ls-files -zco --exclude-standard -- $(1) | xargs -0 cat 2>/dev/null; } | sha256sum | cut -c1-16)
@@ -63,29 +67,29 @@ check: ## Vet, gofmt, and every test that starts no server and no program
 	@for m in $(APART); do (cd $$m && env $(apart) go test -vet=off -short -timeout 2m ./...) || exit 1; done
 
 # The tests of tests/ wait for servers and programs most of the time. Meanwhile the dependencies of the other tests are compiled, with a lower
-# priority: each part compiles them in a way that the others do not use, with the race detector or for other versions. The tests of libs/ and
+# priority: some parts compile them in a way that the others do not use, with the race detector or for other versions. The tests of libs/ and
 # services/ run afterwards, because beside the others some waited too long for a processor.
 #
 # go test would also vet each package and, for the facts that vet needs, every dependency of it from its source. make check and make lint vet.
 .PHONY: test
-test: redis-server chromium prometheus kcat python npm ## Run every module's tests, with the race detector where our own code runs
+test: redis-server chromium prometheus kcat python npm ## Run every module's tests; with CI=true, also the race detector
 	@$(MAKE) --no-print-directory -j3 compile-own test-programs test-apart
 	@$(MAKE) --no-print-directory test-own
 
 .PHONY: compile-own
 compile-own:
-	@nice go build -race $(own)
+	@nice go build $(RACE) $(own)
 
 # These tests may use cached results.
 .PHONY: test-own
 test-own:
-	@go test -vet=off -race -timeout 15m -p 4 $(TESTFLAGS) $(own)
+	@go test -vet=off $(RACE) -timeout 15m -p 4 $(TESTFLAGS) $(own)
 
 # These tests start programs, which Go's test cache does not track.
 .PHONY: test-programs
 test-programs: kafka-broker node-packages $(NATSCLI)
 	@$(run) go test -vet=off -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(waiting) $(others)
-	@$(run) go test -vet=off -race -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(raced)
+	@$(run) go test -vet=off $(RACE) -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(raced)
 
 .PHONY: test-apart
 test-apart:
