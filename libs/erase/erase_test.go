@@ -486,6 +486,26 @@ func TestAnErasureStoppedAtItsEndContinues(t *testing.T) {
 	}
 }
 
+// A message that is gone already does not stop an erasure: the server removes a schedule that is due at any time. Every other failure does.
+func TestAMessageThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	stream, err := w.js.Stream(t.Context(), flow.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sequence := range []uint64{1, 1, 1 << 40} { // the second time it is gone; the third never existed
+		if err := erase.SecureDelete(t.Context(), stream, sequence); err != nil {
+			t.Errorf("%d: %v", sequence, err)
+		}
+	}
+	w.change(flow.Signing, func(c *jetstream.StreamConfig) { c.Sealed = true })
+	if err := erase.SecureDelete(t.Context(), stream, 2); err == nil {
+		t.Error("a refused deletion is reported as done")
+	}
+}
+
 // A long run of events of which none stays is removed by whole files: nothing is left, the events around it stay, and only the edges are
 // overwritten one by one.
 func TestALongRunIsRemovedByFiles(t *testing.T) {

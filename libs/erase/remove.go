@@ -254,7 +254,7 @@ func (e *Eraser) removeFrom(ctx context.Context, stream jetstream.Stream, name s
 		r := all[i]
 		var err error
 		if whole[i] {
-			err = ignoreMissing(stream.DeleteMsg(ctx, r.sequence))
+			err = remains(ctx, stream, r.sequence, stream.DeleteMsg(ctx, r.sequence))
 		} else {
 			err = secureDelete(ctx, stream, r.sequence)
 		}
@@ -325,27 +325,23 @@ func (e *Eraser) unschedule(ctx context.Context, stream jetstream.Stream, subjec
 
 // secureDelete overwrites a message. A message that is gone is no error.
 func secureDelete(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
-	return ignoreMissing(stream.SecureDeleteMsg(ctx, sequence))
+	return remains(ctx, stream, sequence, stream.SecureDeleteMsg(ctx, sequence))
+}
+
+// remains returns nil if a deletion failed because the stream does not have the message: the server itself removes a schedule that is due, at any
+// time. It has the same error for all failures, and the library makes a text of it, so remains asks for the message.
+func remains(ctx context.Context, stream jetstream.Stream, sequence uint64, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, found := stream.GetMsg(ctx, sequence); errors.Is(found, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return err
 }
 
 // purgeEntry removes an entry of a bucket, without a mark that has its key. The server refuses to overwrite single messages of a bucket, and the
 // library does not let it allow that later; settle makes it rewrite the file.
 func purgeEntry(ctx context.Context, bucket jetstream.Stream, subject string) error {
 	return bucket.Purge(ctx, jetstream.WithPurgeSubject(subject))
-}
-
-// notThere is the error code of a deletion of a message that the stream does not have. If the server itself removes the message at the same time,
-// such as a schedule that is due, it answers with deleteFailed and a description.
-const (
-	notThere     = 10043
-	deleteFailed = 10057
-)
-
-func ignoreMissing(err error) error {
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) && (refused.ErrorCode == notThere || refused.ErrorCode == jetstream.JSErrCodeMessageNotFound ||
-		refused.ErrorCode == deleteFailed && refused.Description == "no message found") {
-		return nil
-	}
-	return err
 }

@@ -1,0 +1,4 @@
+package erase
+
+// SecureDelete is for tests.
+var SecureDelete = secureDelete
