@@ -1,113 +1,26 @@
 package drivers_test
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/archive"
+	"github.com/signrelay/signrelay/libs/archive/archivetest"
 	_ "github.com/signrelay/signrelay/libs/archive/drivers"
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-var stores = map[string]func(*testing.T) string{
-	"a folder":     func(t *testing.T) string { return "file://" + filepath.ToSlash(filepath.Join(t.TempDir(), "new")) },
-	"an S3 server": func(t *testing.T) string { return realtest.S3(t).URL },
-}
-
-func open(t *testing.T, address string) *archive.Store {
-	t.Helper()
-	s, err := archive.Open(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-// temporary returns a file with the content, and its name in the archive.
-func temporary(t *testing.T, content []byte) (*os.File, archive.Name) {
-	t.Helper()
-	f, err := os.CreateTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	if _, err := f.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(content)
-	return f, archive.Name{Kind: "signed", SHA256: hex.EncodeToString(sum[:])}
-}
-
-func TestAFileIsWrittenOnceAndReadBack(t *testing.T) {
+// Package tests/archive has Google's store.
+func TestStores(t *testing.T) {
 	t.Parallel()
-	for name, at := range stores {
+	for name, at := range map[string]func(*testing.T) string{
+		"a folder":     func(t *testing.T) string { return "file://" + filepath.ToSlash(filepath.Join(t.TempDir(), "new")) },
+		"an S3 server": func(t *testing.T) string { return realtest.S3(t).URL },
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, at(t))
-			d := archive.Document{Source: "acme", Provider: "pleasesign", ID: "a/b"} // its token is base64url
-			if found, err := s.Of(t.Context(), d); err != nil || len(found) != 0 {
-				t.Fatalf("an empty archive has %v, %v", found, err)
-			}
-			content := bytes.Repeat([]byte("%PDF-"), 3<<20) // three parts of an upload
-			f, called := temporary(t, content)
-			o, written, err := s.Put(t.Context(), d, called, f)
-			if err != nil || !written {
-				t.Fatalf("put: %v, written %v", err, written)
-			}
-			if want := "acme/pleasesign/YS9i/signed-" + called.SHA256 + ".pdf"; o.Key != want || o.Size != int64(len(content)) || o.Name != called {
-				t.Errorf("stored %+v, want the key %s", o, want)
-			}
-			again, written, err := s.Put(t.Context(), d, called, f)
-			if err != nil || written || again != o {
-				t.Errorf("the second put: %+v, written %v, %v", again, written, err)
-			}
-			other := archive.Document{Source: "acme", Provider: "pleasesign", ID: "a/b2"}
-			if _, _, err := s.Put(t.Context(), other, called, f); err != nil {
-				t.Fatal(err)
-			}
-			found, err := s.Of(t.Context(), d)
-			if err != nil || len(found) != 1 || found[0] != o {
-				t.Errorf("the document has %+v, %v", found, err)
-			}
-			r, err := s.Read(t.Context(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			read, err := io.ReadAll(r)
-			if err != nil || r.Close() != nil || !bytes.Equal(read, content) {
-				t.Errorf("%d bytes were read, %v", len(read), err)
-			}
-			if err := errors.Join(s.Verify(t.Context(), o), s.Probe(t.Context(), "x"), s.Reach(t.Context())); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// An object with another content than its key says is never overwritten.
-func TestADamagedObjectIsNoticed(t *testing.T) {
-	t.Parallel()
-	for name, at := range stores {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := open(t, at(t))
-			d := archive.Document{Source: "acme", Provider: "pleasesign", ID: "d"}
-			f, wrong := temporary(t, []byte("%PDF-other"))
-			wrong.SHA256 = strings.Repeat("0", 64)
-			if _, _, err := s.Put(t.Context(), d, wrong, f); err != nil { // the hash is the caller's
-				t.Fatal(err)
-			}
-			if _, written, err := s.Put(t.Context(), d, wrong, f); !errors.Is(err, archive.ErrDamaged) || written {
-				t.Errorf("written %v, %v", written, err)
-			}
+			archivetest.Run(t, at)
 		})
 	}
 }
@@ -116,9 +29,9 @@ func TestADamagedObjectIsNoticed(t *testing.T) {
 func TestTheErrorsOfAStoreAreShort(t *testing.T) {
 	t.Parallel()
 	server := realtest.S3(t)
-	away := open(t, server.URL)
+	away := archivetest.Open(t, server.URL)
 	server.Stop()
-	missing := open(t, strings.Replace(realtest.S3(t).URL, "s3://archive", "s3://other", 1))
+	missing := archivetest.Open(t, strings.Replace(realtest.S3(t).URL, "s3://archive", "s3://other", 1))
 	d := archive.Document{Source: "acme", Provider: "pleasesign", ID: "secret-document"}
 	for want, s := range map[string]*archive.Store{"connection refused": away, "NoSuchBucket": missing} {
 		_, err := s.Of(t.Context(), d)
