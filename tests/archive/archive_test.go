@@ -16,7 +16,8 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-func TestGoogleCloudStorage(t *testing.T) { //nolint:paralleltest // the library reads the server's address from the environment
+// It is not parallel: the library reads the address of the server from the environment.
+func TestGoogleCloudStorage(t *testing.T) {
 	realtest.Server(t, "a server of Google Cloud Storage")
 	server, err := fakestorage.NewServerWithOptions(fakestorage.Options{Scheme: "http", Host: "127.0.0.1", Port: 0, PublicHost: "127.0.0.1"})
 	if err != nil {
@@ -27,7 +28,7 @@ func TestGoogleCloudStorage(t *testing.T) { //nolint:paralleltest // the library
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Setenv("STORAGE_EMULATOR_HOST", u.Host); err != nil { // t.Setenv forbids the parallel tests of the suite
+	if err := os.Setenv("STORAGE_EMULATOR_HOST", u.Host); err != nil { //nolint:usetesting // t.Setenv forbids the parallel tests of the suite
 		t.Fatal(err)
 	}
 	var buckets atomic.Int64
