@@ -1,18 +1,25 @@
 package ingest_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/ingest"
 )
@@ -185,5 +192,45 @@ func TestALargeCallbackIsKeptIfItFits(t *testing.T) {
 		if len(e) != 1 || event.Carries(e[0].GetCallback()) != want || e[0].GetCallback().GetId() == "" {
 			t.Errorf("%d bytes: %d events", size, len(e))
 		}
+	}
+}
+
+// A batch that names an erased document brings no event of it, and is not kept: its bytes have the erased document's id. The other event is stored.
+func TestABatchWithAnErasedDocumentIsNotKept(t *testing.T) {
+	t.Parallel()
+	item := func(document string) string {
+		return `{"timestamp":"2018-03-20T07:09:52","name":"status","value":"30","resource_uri":"/api/v1/document/` + document + `/"}`
+	}
+	h := openWith(t, func(ctx context.Context, env service.Env) error {
+		old := &signingv1.SigningEvent{Source: "old", Provider: "esign-v1", Type: event.DocumentSent, Document: &signingv1.Document{Id: "gone"}}
+		old.Id = event.OccurrenceID(old, "gone")
+		m, err := event.Message(ctx, old)
+		if err == nil {
+			_, err = env.JS.PublishMsg(ctx, m)
+		}
+		e := erase.Eraser{JS: env.JS, Ring: keyring.New(env.Config.MasterKeys())}
+		target := erase.Target{IDs: []string{"gone"}}
+		found, lost := e.Find(ctx, target)
+		if err := errors.Join(err, lost); err != nil {
+			return err
+		}
+		if _, err := e.Run(ctx, target, found, erase.Order{By: "ops", Reason: "request 12"}, time.Now()); err != nil {
+			return err
+		}
+		return ingest.Run(ctx, env)
+	})
+	for _, batch := range []string{item("a") + "," + item("b"), item("c") + "," + item("gone")} {
+		if got := h.all(t, "["+batch+"]"); got.status != http.StatusAccepted {
+			t.Fatalf("%d %v", got.status, got.body)
+		}
+	}
+	kept := map[string]bool{}
+	for _, e := range h.stored(t, "signing.v1.old.esign-v1.>") {
+		if e.GetType() != event.DocumentErased {
+			kept[e.GetDocument().GetId()] = event.Carries(e.GetCallback())
+		}
+	}
+	if want := map[string]bool{"a": true, "b": false, "c": false}; !maps.Equal(kept, want) {
+		t.Errorf("events, and which of them carry their callback: %v, want %v", kept, want)
 	}
 }
