@@ -49,6 +49,7 @@ var bucketRules = map[string]Place{
 	flow.Inbound:  {Rule: "handled replies are removed; encrypted parts of long replies expire within 2 days", does: byEntry},
 	flow.Erased:   {Rule: "a keyed hash of the document stays, so that a late callback does not bring it back", does: keeps},
 	flow.Holds:    {Rule: "a document under a hold is not erased", does: keeps},
+	flow.Jobs:     {Rule: "plans of operators, which have ids of documents, expire within 10 minutes; the work of a job is removed at its end", does: expires},
 	// Only in `signrelay run` without Redis.
 	flow.Callbacks: {Rule: "ids of events, which are hashes, expire within 4 days", does: expires},
 }

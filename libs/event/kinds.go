@@ -30,7 +30,7 @@ var Kinds = []Kind{
 		Occasion: RecipientSigned, Signers: true, Open: true,
 	},
 	{
-		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, NotificationFallback, RecipientSigned},
+		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, NotificationFallback, RecipientSigned, ResendRequested},
 		Occasion: DocumentSent, Signers: true, Link: notifyv1.Link_PURPOSE_SIGN, Asks: true,
 	},
 	{

@@ -67,6 +67,7 @@ func TestMessagesThatFollowFromAnEvent(t *testing.T) {
 		"recipient.undeliverable": {notifyv1.Kind_KIND_UNDELIVERABLE},
 		"notification.fallback":   {notifyv1.Kind_KIND_INVITATION, notifyv1.Kind_KIND_REMINDER, notifyv1.Kind_KIND_UNDELIVERABLE},
 		"reminder.due":            {notifyv1.Kind_KIND_REMINDER},
+		"resend.requested":        {notifyv1.Kind_KIND_INVITATION},
 	}
 	got := map[string][]notifyv1.Kind{}
 	for _, name := range event.TypesWithMessages() {

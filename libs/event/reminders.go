@@ -9,7 +9,17 @@ var (
 	// remindersEnd: the person, or the document, does not wait for a signature any more, or the person does not want to be reminded.
 	remindersEnd = []string{
 		DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined, RecipientOptedOut,
+		OperatorActed, // only with the action ActionCancelReminders
 	}
+)
+
+// The attributes of an operator's order.
+const (
+	AttributeAction   = "action"   // of operator.acted
+	AttributeChannels = "channels" // of resend.requested: names with a comma between them
+
+	// ActionCancelReminders is the action of operator.acted that ends the reminders of its person, or of all people of its document.
+	ActionCancelReminders = "cancel-reminders"
 )
 
 // messagesArrive are the types of the events after which a message may go to another channel, or with which its time to arrive begins or ends.

@@ -57,6 +57,8 @@ const (
 	ReminderCancelled = "reminder.cancelled"
 
 	ReplayRequested = "replay.requested"
+	ResendRequested = "resend.requested"
+	OperatorActed   = "operator.acted"
 )
 
 // The entities that code uses without an action: the first halves of types.
@@ -134,6 +136,8 @@ var Types = []Type{
 	{ReminderCancelled, false, "A scheduled reminder will not be made; attributes.reason says why."},
 
 	{ReplayRequested, false, "An operator sent a dead letter back to its stage, or a kept callback back to ingest; later events report the outcome."},
+	{ResendRequested, false, "An operator asked for a person's invitation once more; attributes.channels says on which channels, and later events report the outcome."},
+	{OperatorActed, false, "An operator acted through a plan, in a way that no other event reports; attributes.action says what was done, and attributes.by, attributes.reason and attributes.plan by whom, why and by which plan."},
 }
 
 // TypesOfReports returns the types of the facts that providers report on request.

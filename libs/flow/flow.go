@@ -92,6 +92,8 @@ const (
 	// Erased is written by the command line and the keeper, and read by ingest.
 	Erased = "ERASED"
 	Holds  = "HOLDS"
+	// Jobs is written by the processes that plan and run an operator's work.
+	Jobs = "JOBS"
 )
 
 // Remember is the time for which an ingested event's id is remembered. It is longer than the longest retry of a provider, PleaseSign's three
@@ -112,6 +114,7 @@ var Buckets = []Bucket{
 	{Name: Inbound, MaxAge: RememberInbound, Purpose: "replies to texts that were handled, and parts of long ones"},
 	{Name: Erased, Purpose: "which documents were erased, when, why and by whom, under keyed hashes"},
 	{Name: Holds, Purpose: "which documents are under a legal hold, since when, why and by whom"},
+	{Name: Jobs, MaxAge: 90 * day, Expires: true, Purpose: "plans of operators for 10 minutes, and their jobs with progress and result"},
 }
 
 // UpdateAttempts is the number of times that a replica tries to change an entry of a bucket, while other replicas change it too. In each

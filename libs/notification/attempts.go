@@ -44,6 +44,14 @@ type heldRecord struct {
 	// Limits is a fingerprint of the settings whose limits it exceeds, and Input is the input to release; both are empty for other holds.
 	Limits string `json:"limits,omitempty"`
 	Input  string `json:"input,omitempty"`
+	Person string `json:"person,omitempty"` // the provider's id of its person, in public form
+}
+
+// held returns the held message of a record with that key.
+func (r record) held(key string) Held {
+	h := r.Held.Held
+	h.Limit, h.key, h.single, h.person = r.Held.Limits != "", key, r.Held.ByReason, r.Held.Person
+	return h
 }
 
 // counts reports whether an attempt of unknown outcome counts. It counts only if the vendor has accepted any message since this

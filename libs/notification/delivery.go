@@ -308,7 +308,7 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 		country = forbidden.country
 	}
 	if r.Held == nil || r.Held.Reason != o.Cause() || o.Scope() == outcome.Input && r.Held.Limits != d.limits.fingerprint {
-		held := &heldRecord{ByReason: o.Scope() == outcome.Reason, Held: Held{
+		held := &heldRecord{ByReason: o.Scope() == outcome.Reason, Person: event.Public(n.GetTo().GetRecipientId()), Held: Held{
 			Since: now, Reason: o.Cause(), Fault: o.Fault(), Channel: event.ChannelName(n.GetChannel()), ID: n.GetId(),
 			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: event.KindName(n.GetKind()), Country: country,
 		}}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/outcome"
 )
@@ -29,41 +30,49 @@ type Held struct {
 	// Limit is true if the message is beyond the settings' limits. Such a message can be released individually.
 	Limit bool `json:"limit,omitempty"`
 
-	key string // of its record
+	key    string // of its record
+	single bool   // only messages with its reason are held, not all of its channel
+	person string // the provider's id of its person, in public form
+}
+
+// Key identifies the held message among all, for HeldMessage.
+func (h Held) Key() string { return h.key }
+
+// Person identifies the person among those of the document, without personal data. It is empty for a message that an earlier version held.
+func (h Held) Person() string { return h.person }
+
+// HeldMessage returns a held message by its key, or false if it is not held any more.
+func HeldMessage(ctx context.Context, js jetstream.JetStream, key string) (Held, bool, error) {
+	bucket, err := js.KeyValue(ctx, flow.Attempts)
+	if err != nil {
+		return Held{}, false, fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
+	}
+	r, err := attempts{bucket}.read(ctx, key)
+	if err != nil || r.Held == nil {
+		return Held{}, false, err
+	}
+	return r.held(key), true, nil
 }
 
 // HeldMessages lists the messages that senders hold, in no particular order.
 func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err error) {
-	bucket, err := js.KeyValue(ctx, flow.Attempts)
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
-	}
-	watch, err := bucket.Watch(ctx, "message.>", jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("list held messages: %w", err)
-	}
-	defer func() { _ = watch.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case entry, open := <-watch.Updates():
-			if !open {
-				return nil, errors.New("list held messages: the connection was lost")
-			}
-			if entry == nil { // the end of the current entries
-				return all, nil
-			}
-			var r record
-			if err := json.Unmarshal(entry.Value(), &r); err != nil {
-				return nil, fmt.Errorf("read %s: %w", entry.Key(), err)
-			}
-			if r.Held != nil {
-				r.Held.Limit, r.Held.key = r.Held.Limits != "", entry.Key()
-				all = append(all, r.Held.Held)
-			}
+	const prefix = "$KV." + flow.Attempts + "."
+	for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Messages(ctx, prefix+"message.>", time.Time{}) {
+		if err != nil {
+			return nil, fmt.Errorf("list held messages: %w", err)
+		}
+		if m.Header.Get("KV-Operation") != "" {
+			continue
+		}
+		var r record
+		if err := json.Unmarshal(m.Data, &r); err != nil {
+			return nil, fmt.Errorf("read %s: %w", m.Subject[len(prefix):], err)
+		}
+		if r.Held != nil {
+			all = append(all, r.held(m.Subject[len(prefix):]))
 		}
 	}
+	return all, nil
 }
 
 // ReleaseLimited releases a message that is beyond the settings' limits. Its sender notices this within a minute. If the message is not held

@@ -44,13 +44,16 @@ func (m *Maker) People(people []Person) {
 	share(people)
 }
 
-// PeopleOn sets one channel as the only destination of all people, also if they do not want it or the settings exclude it. No person gets a message
-// on a channel that the provider blocks for the person.
-func (m *Maker) PeopleOn(people []Person, channel event.Channel) {
+// PeopleOn sets the only destinations of all people, one for each channel, also if they do not want it or the settings exclude it. No person gets
+// a message on a channel that the provider blocks for the person.
+func (m *Maker) PeopleOn(people []Person, channels ...event.Channel) {
 	for i := range people {
-		r, _ := destinationOn(channel, people[i].Recipient, m.Source.Region)
-		r.always = true
-		people[i].destinations = []destination{r}
+		people[i].destinations = nil
+		for _, channel := range channels {
+			r, _ := destinationOn(channel, people[i].Recipient, m.Source.Region)
+			r.always = true
+			people[i].destinations = append(people[i].destinations, r)
+		}
 	}
 	share(people)
 }

@@ -52,6 +52,8 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, sendings Sendings) string {
 	about := event.KindOf(kind).Occasion
 	switch {
+	case happened.GetType() == event.ResendRequested: // each order makes its own message
+		return happened.GetId()
 	case happened.GetType() == event.NotificationFallback && kind != notifyv1.Kind_KIND_UNDELIVERABLE, about == "", about == happened.GetType() && kind == notifyv1.Kind_KIND_INVITATION:
 		return happened.GetId()
 	case kind == notifyv1.Kind_KIND_INVITATION && sendings.Latest() != "":
@@ -71,7 +73,7 @@ func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, sendings Sen
 func (m Messages) Shared(happened *signingv1.SigningEvent) bool {
 	mayExist := func(kind notifyv1.Kind) bool {
 		about := event.KindOf(kind).Occasion
-		return about != "" && (kind != notifyv1.Kind_KIND_INVITATION || happened.GetType() != about)
+		return about != "" && happened.GetType() != event.ResendRequested && (kind != notifyv1.Kind_KIND_INVITATION || happened.GetType() != about)
 	}
 	return slices.ContainsFunc(m.Made, func(n *notifyv1.Notification) bool { return mayExist(n.GetKind()) }) ||
 		slices.ContainsFunc(m.Suppressed, func(u Suppressed) bool { return mayExist(u.Message.GetKind()) })

@@ -94,6 +94,35 @@ func (l DeadLetters) Again(ctx context.Context, listed DeadLetter) (DeadLetter, 
 	return dead, err
 }
 
+// Numbers returns the numbers of all messages in DLQ about the dead letter, for Numbered. A dead letter of One has only its own.
+func (l DeadLetter) Numbers() []uint64 {
+	if l.mentions == nil {
+		return []uint64{l.Number}
+	}
+	return slices.Concat(l.mentions.deadLetters, l.mentions.advisories)
+}
+
+// Numbered reads a dead letter again by its number and the result of Numbers in an earlier pass, so that Replay and Drop remove all messages
+// about it. If it is no longer in DLQ, the error is jetstream.ErrMsgNotFound.
+func (l DeadLetters) Numbered(ctx context.Context, number uint64, numbers []uint64) (DeadLetter, error) {
+	dead, err := l.One(ctx, number)
+	dead.mentions = &mentions{deadLetters: numbers}
+	return dead, err
+}
+
+// Redeliver gives a message of a stream to one stage again, as a replay does, although the stage did not give it up. The order distinguishes this
+// delivery from others: with the same order the stage gets the message once.
+func Redeliver(ctx context.Context, js jetstream.JetStream, to flow.Stage, m *jetstream.RawStreamMsg, order string) error {
+	in := Input{Subject: m.Subject, Header: m.Header, Data: m.Data, Stream: to.Stream, Sequence: m.Sequence, FirstSeen: m.Time, Replays: 1}
+	in.ID = inputID(in)
+	id := fmt.Sprintf("%s.%s.%d.%s", to.Name, to.Stream, m.Sequence, order)
+	dead := DeadLetter{Stage: to.Name, Reason: "ordered", Input: in}
+	if _, err := js.PublishMsg(ctx, dead.message(flow.ReplaySubject(id), "replay."+id), jetstream.WithExpectLastSequencePerSubject(0)); err != nil && !taken(err) {
+		return fmt.Errorf("give message %d of %s to %s: %w", m.Sequence, to.Stream, to.Name, err)
+	}
+	return nil
+}
+
 func (l DeadLetters) messages(ctx context.Context) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return event.Log{JS: l.JS, Stream: flow.DLQ}.Messages(ctx, ">", time.Time{})
 }

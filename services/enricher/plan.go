@@ -20,6 +20,10 @@ func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Do
 		p.fallBack()
 		return p.Messages
 	}
+	if happened.GetType() == event.ResendRequested {
+		p.resend()
+		return p.Messages
+	}
 	p.People(p.signers.people)
 	for _, kind := range event.KindsAfter(happened.GetType()) {
 		if src.Notify.WantsKind(event.KindName(kind)) {

@@ -579,7 +579,7 @@ func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
 		}
 		for _, eventType := range kind.After {
 			actor := "ann"
-			if slices.Contains([]string{event.RecipientUndeliverable, event.RecipientDeclined, event.ReminderDue}, eventType) {
+			if slices.Contains([]string{event.RecipientUndeliverable, event.RecipientDeclined, event.ReminderDue, event.ResendRequested}, eventType) {
 				actor = "bob"
 			}
 			past := history{Past: event.Past{Signatures: []*signingv1.SigningEvent{
@@ -588,6 +588,9 @@ func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
 			e := happened(eventType, by(actor))
 			if eventType == event.NotificationFallback {
 				e = lost(kind.Kind, "bob")
+			}
+			if eventType == event.ResendRequested {
+				e.Attributes = map[string]string{event.AttributeChannels: "sms,email"}
 			}
 			p := plan(us, e, document, past)
 			if !slices.ContainsFunc(p.Made, func(n *notifyv1.Notification) bool { return n.GetKind() == kind.Kind }) {

@@ -17,29 +17,29 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/quarantine"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The headers of a quarantined callback or item of a batch. The payload is the body or the item, byte for byte except for the source's secrets,
-// followed by the query of a GET, which has its fields there. Both may contain personal data, which a header must not contain.
+// The headers of a quarantined callback or item of a batch.
 const (
-	HeaderSource       = "Signrelay-Source"
-	HeaderProvider     = "Signrelay-Provider"
-	HeaderMethod       = "Signrelay-Method"
-	HeaderRoute        = "Signrelay-Door"
-	HeaderQueryBytes   = "Signrelay-Query-Bytes" // the number of bytes of the query at the payload's end; missing on a POST
-	HeaderQuery        = "Signrelay-Query"       // the query, in messages of versions before 2026-12
-	HeaderHeader       = "Signrelay-Header"      // JSON
-	HeaderVerification = "Signrelay-Verification"
-	HeaderReceivedAt   = "Signrelay-Received-At"
-	HeaderReason       = "Signrelay-Reason"
-	HeaderDetail       = "Signrelay-Detail"
-	HeaderItem         = "Signrelay-Item" // the item's index in its batch; missing on a whole callback
-	HeaderKey          = "Signrelay-Key"  // the setting of the key that verified it; missing in messages of versions before 2026-12
-	HeaderFingerprint  = "Signrelay-Key-Fingerprint"
-	HeaderRedacted     = "Signrelay-Redacted" // "true" if a secret of the source was removed
-	HeaderCallback     = "Signrelay-Callback" // the id of the callback; missing if the settings keep no callbacks
+	HeaderSource       = quarantine.HeaderSource
+	HeaderProvider     = quarantine.HeaderProvider
+	HeaderMethod       = quarantine.HeaderMethod
+	HeaderRoute        = quarantine.HeaderRoute
+	HeaderQueryBytes   = quarantine.HeaderQueryBytes
+	HeaderQuery        = quarantine.HeaderQuery
+	HeaderHeader       = quarantine.HeaderHeader
+	HeaderVerification = quarantine.HeaderVerification
+	HeaderReceivedAt   = quarantine.HeaderReceivedAt
+	HeaderReason       = quarantine.HeaderReason
+	HeaderDetail       = quarantine.HeaderDetail
+	HeaderItem         = quarantine.HeaderItem
+	HeaderKey          = quarantine.HeaderKey
+	HeaderFingerprint  = quarantine.HeaderFingerprint
+	HeaderRedacted     = quarantine.HeaderRedacted
+	HeaderCallback     = quarantine.HeaderCallback
 )
 
 // maxHeaders bounds the stored request headers, in bytes. The server accepts 64 KiB of headers in total.
@@ -47,16 +47,7 @@ const maxHeaders = 16 << 10
 
 // KeptContent returns the body and the query of a quarantined callback.
 func KeptContent(h nats.Header, payload []byte) (body []byte, query string) {
-	text := h.Get(HeaderQueryBytes)
-	if text == "" {
-		return payload, h.Get(HeaderQuery)
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 || n > len(payload) {
-		return payload, ""
-	}
-	end := len(payload) - n
-	return payload[:end:end], string(payload[end:])
+	return quarantine.Content(h, payload)
 }
 
 // quarantineMessage returns the message that stores an unreadable callback or item until a later version or an operator's repair can read it.

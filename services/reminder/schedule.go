@@ -109,6 +109,11 @@ func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningE
 	switch {
 	case e.GetType() == event.RecipientOptedOut && e.GetAttributes()["channel"] != event.AllChannels:
 		return nil, outcome.Skip("other-channels") // the person still wants e-mails
+	case e.GetType() == event.OperatorActed && e.GetAttributes()[event.AttributeAction] != event.ActionCancelReminders:
+		return nil, outcome.Skip("other-action")
+	case e.GetType() == event.OperatorActed && who.Recipient != "":
+		single = true
+		filter = flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient)
 	case (e.GetType() == event.RecipientSigned || e.GetType() == event.RecipientOptedOut) && who.Recipient == "":
 		return nil, outcome.Skip("no-recipient-id") // the check when the reminder is due finds out
 	case e.GetType() == event.RecipientSigned || e.GetType() == event.RecipientOptedOut:
@@ -129,11 +134,16 @@ func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningE
 		if err != nil {
 			return nil, err
 		}
-		if is.Over == "" || w.before(is) { // the document was sent again
+		ordered := e.GetType() == event.OperatorActed
+		if is.Over == "" && !ordered || w.before(is) { // the document was sent again
 			continue
 		}
 		o.sending = is.Sending
-		ended, err := cancelled(ctx, in, o, is.Over)
+		reason := is.Over
+		if ordered {
+			reason = ByOperator
+		}
+		ended, err := cancelled(ctx, in, o, reason)
 		if err != nil {
 			return nil, err
 		}
@@ -150,6 +160,9 @@ func cancelled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], o o
 	end, err := o.end(ctx, event.DerivedID(in.ID, flow.Reminder, "end/"+o.id()))
 	if err != nil {
 		return nil, outcome.Permanent(err)
+	}
+	if reason == ByOperator {
+		end.Header.Del(jetstream.MsgTTLHeader) // a later report of the same invitation must not schedule a reminder again
 	}
 	outs, err := report(ctx, o.cancelledEvent(in.Stored, reason))
 	return append(outs, end), err

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/stage"
 )
@@ -34,32 +33,12 @@ func dlqShowFlags(fs *flag.FlagSet) {
 }
 
 func candidateOf(l stage.DeadLetter) candidate {
-	return candidate{number: l.Number, stage: l.Stage, reason: l.Reason, source: aboutOf(l).source, at: l.Buried}
+	return candidate{number: l.Number, stage: l.Stage, reason: l.Reason, source: operate.AboutOf(l).Source, at: l.Buried}
 }
 
-// selectedDeadLetters reads the stream DLQ once and returns the result of keep for each selected dead letter, oldest first. keep drops the
-// content, because all content together may not fit in memory.
-func selectedDeadLetters[T any](ctx context.Context, deadLetters stage.DeadLetters, s selection, keep func(stage.DeadLetter) T) ([]T, error) {
-	kept := map[uint64]T{}
-	for deadLetter, err := range deadLetters.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if s.has(candidateOf(deadLetter)) {
-			kept[deadLetter.Number] = keep(deadLetter)
-		}
-	}
-	all := make([]T, 0, len(kept))
-	for _, number := range slices.Sorted(maps.Keys(kept)) {
-		all = append(all, kept[number])
-	}
-	return all, nil
-}
-
-// withoutContent returns the part of a dead letter that a plan needs.
-func withoutContent(l stage.DeadLetter) stage.DeadLetter {
-	l.Data, l.Header, l.Error, l.Stack = nil, nil, "", ""
-	return l
+// deadLetters returns a function that reports whether the selection has a dead letter.
+func (s selection) deadLetters() func(stage.DeadLetter) bool {
+	return func(l stage.DeadLetter) bool { return s.has(candidateOf(l)) }
 }
 
 // missingDeadLetters returns an error that names the requested numbers that the DLQ lacks.
@@ -97,11 +76,11 @@ type deadLetter struct {
 }
 
 func describeDeadLetter(l stage.DeadLetter) deadLetter {
-	a := aboutOf(l)
+	a := operate.AboutOf(l)
 	return deadLetter{
 		Number: l.Number, Stage: l.Stage, Reason: l.Reason, Error: l.Error, Fault: l.Fault, Attempts: l.Attempts, Replays: l.Replays,
 		Unknown: l.Unknown, Gone: l.Gone, First: l.FirstSeen, Buried: l.Buried, Stream: l.Stream, Sequence: l.Sequence,
-		Subject: l.Subject, Source: a.source, Provider: a.provider, About: a.what, Bytes: len(l.Data),
+		Subject: l.Subject, Source: a.Source, Provider: a.Provider, About: a.What, Bytes: len(l.Data),
 	}
 }
 
@@ -112,7 +91,7 @@ func dlqList(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	all, err := selectedDeadLetters(ctx, stage.DeadLetters{JS: js}, s, describeDeadLetter)
+	all, err := operate.SelectedDeadLetters(ctx, stage.DeadLetters{JS: js}, s.deadLetters(), describeDeadLetter)
 	if err != nil {
 		return err
 	}
@@ -210,7 +189,7 @@ func dlqDrop(ctx context.Context, c *call) error {
 	}
 	defer done()
 	deadLetters := stage.DeadLetters{JS: js}
-	all, err := selectedDeadLetters(ctx, deadLetters, s, withoutContent)
+	all, err := operate.SelectedDeadLetters(ctx, deadLetters, s.deadLetters(), operate.WithoutContent)
 	if err != nil {
 		return err
 	}

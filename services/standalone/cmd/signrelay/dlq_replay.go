@@ -8,18 +8,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/stage"
-	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 func dlqReplayFlags(fs *flag.FlagSet) {
@@ -41,9 +37,9 @@ func dlqReplay(ctx context.Context, c *call) error {
 	defer done()
 	deadLetters := stage.DeadLetters{JS: js}
 	var p deadLetterPlan
-	all, err := selectedDeadLetters(ctx, deadLetters, s, func(l stage.DeadLetter) stage.DeadLetter {
+	all, err := operate.SelectedDeadLetters(ctx, deadLetters, s.deadLetters(), func(l stage.DeadLetter) stage.DeadLetter {
 		p.add(l)
-		return withoutContent(l)
+		return operate.WithoutContent(l)
 	})
 	if err != nil {
 		return err
@@ -70,36 +66,19 @@ func dlqReplay(ctx context.Context, c *call) error {
 }
 
 func replayDeadLetter(ctx context.Context, deadLetters stage.DeadLetters, planned stage.DeadLetter) error {
-	deadLetter, err := deadLetters.Again(ctx, planned)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return stepError{errors.New("it is no longer in the DLQ")}
+	err := operate.ReplayDeadLetter(ctx, deadLetters, planned, operate.Order{}, time.Now())
+	if errors.Is(err, operate.ErrGone) {
+		return stepError{err}
 	}
 	if err != nil {
 		return fmt.Errorf("number %d is not replayed: %w", planned.Number, err)
 	}
-	requested, err := replayRequested(ctx, deadLetter, time.Now())
-	if err != nil {
-		return fmt.Errorf("number %d is not replayed: %w", planned.Number, err)
-	}
-	return deadLetters.Replay(ctx, deadLetter, requested)
+	return nil
 }
 
-// replayRequested makes the event replay.requested: an operator sends a dead letter back to its stage. Each replay has one id, even if the
-// command is repeated.
+// replayRequested makes the event replay.requested of a replay that this command does.
 func replayRequested(ctx context.Context, l stage.DeadLetter, at time.Time) (*nats.Msg, error) {
-	replay, a := strconv.Itoa(l.Replays+1), aboutOf(l)
-	e := &signingv1.SigningEvent{
-		Id: event.DerivedID(l.ID, l.Stage, "replay/"+replay), Source: a.source, Provider: a.provider, Type: event.ReplayRequested,
-		OccurredAt: timestamppb.New(at), Verification: signingv1.Verification_VERIFICATION_INTERNAL,
-		Attributes: map[string]string{"stage": l.Stage, "reason": l.Reason, "replay": replay, "input": l.ID, "about": a.what},
-	}
-	if a.document != "" {
-		e.Document = &signingv1.Document{Id: a.document}
-	}
-	if a.recipient != "" {
-		e.Recipient = &signingv1.Recipient{Id: a.recipient}
-	}
-	return event.Message(ctx, e)
+	return operate.ReplayRequested(ctx, l, operate.Order{}, at)
 }
 
 // deadLetterPlan counts the effects of a replay of dead letters.
@@ -121,32 +100,32 @@ type deadLetterRow struct {
 
 func (p *deadLetterPlan) add(l stage.DeadLetter) {
 	if l.Gone {
-		p.gone = append(p.gone, withoutContent(l))
+		p.gone = append(p.gone, operate.WithoutContent(l))
 		return
 	}
 	p.n++
 	if l.Unknown {
 		p.unknown++
 	}
-	a := aboutOf(l)
-	i := slices.IndexFunc(p.rows, func(r *deadLetterRow) bool { return r.stage == l.Stage && r.what == a.what })
+	a := operate.AboutOf(l)
+	i := slices.IndexFunc(p.rows, func(r *deadLetterRow) bool { return r.stage == l.Stage && r.what == a.What })
 	if i < 0 {
 		i = len(p.rows)
-		p.rows = append(p.rows, &deadLetterRow{stage: l.Stage, what: a.what, people: map[string]bool{}})
+		p.rows = append(p.rows, &deadLetterRow{stage: l.Stage, what: a.What, people: map[string]bool{}})
 	}
 	p.rows[i].deadLetters++
-	if a.person != "" {
-		p.rows[i].people[a.person] = true
+	if a.Person != "" {
+		p.rows[i].people[a.Person] = true
 	}
 	switch {
-	case len(a.channels) > 0:
+	case len(a.Channels) > 0:
 		if p.messages == nil {
 			p.messages = map[string]int{}
 		}
-		for _, channel := range a.channels {
+		for _, channel := range a.Channels {
 			p.messages[channel]++
 		}
-	case l.Stage == flow.Enricher && a.what != "":
+	case l.Stage == flow.Enricher && a.What != "":
 		p.events++
 	}
 }

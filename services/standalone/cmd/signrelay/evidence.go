@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,7 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/evidence"
 	"github.com/signrelay/signrelay/libs/evidence/signkey"
-	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 	standalonesettings "github.com/signrelay/signrelay/services/standalone/settings"
@@ -63,9 +61,6 @@ func makeEvidence(ctx context.Context, c *call) error {
 	if source.Document, err = c.documentWith(ctx, js, id); err != nil {
 		return err
 	}
-	if source.LogSince, err = beginOfLog(ctx, js); err != nil {
-		return err
-	}
 	if value[bool](c, "files") {
 		store, err := c.archive(ctx)
 		if err != nil {
@@ -76,9 +71,9 @@ func makeEvidence(ctx context.Context, c *call) error {
 			return store.Read(ctx, archive.Object{Key: key})
 		}
 	}
-	log := event.Log{JS: js, Stream: flow.Signing}
-	source.Events = log.Life(ctx, event.Signer{Source: source.Document.Source, Provider: source.Document.Provider, Document: id})
-	source.Unprocessed = unprocessed(ctx, js, source.Document)
+	if source, err = operate.EvidenceOf(ctx, js, source); err != nil {
+		return err
+	}
 	made, err := writeEvidence(ctx, out, source)
 	if err != nil {
 		return err
@@ -98,18 +93,14 @@ func (c *call) archive(ctx context.Context) (*archive.Store, error) {
 
 // documentWith finds the document with that id in the log. Ids of two providers, or of two accounts, may be equal.
 func (c *call) documentWith(ctx context.Context, js jetstream.JetStream, id string) (evidence.Document, error) {
-	var found []evidence.Document
 	source, provider := c.flag("source"), c.flag("provider")
-	for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, event.DocumentFilter(id), time.Time{}) {
-		if err != nil {
-			return evidence.Document{}, err
-		}
-		at, ok := event.ParseSubject(m.Subject)
-		d := evidence.Document{Source: at.Source, Provider: at.Provider, ID: id}
-		if ok && !slices.Contains(found, d) && (source == "" || source == d.Source) && (provider == "" || provider == d.Provider) {
-			found = append(found, d)
-		}
+	found, err := operate.DocumentsWith(ctx, js, id)
+	if err != nil {
+		return evidence.Document{}, err
 	}
+	found = slices.DeleteFunc(found, func(d evidence.Document) bool {
+		return source != "" && source != d.Source || provider != "" && provider != d.Provider
+	})
 	switch len(found) {
 	case 0:
 		return evidence.Document{}, fmt.Errorf("the log has no events for %s", event.DocumentFilter(id))
@@ -121,18 +112,6 @@ func (c *call) documentWith(ctx context.Context, js jetstream.JetStream, id stri
 		names[i] = "--source " + d.Source + " --provider " + d.Provider
 	}
 	return evidence.Document{}, usageError{"several documents have this id; add one of: " + strings.Join(names, ", ")}
-}
-
-// beginOfLog returns the time of the first message that the log still holds, or the zero time if it holds its first message.
-func beginOfLog(ctx context.Context, js jetstream.JetStream) (time.Time, error) {
-	s, err := js.Stream(ctx, flow.Signing)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the state of %s: %w", flow.Signing, err)
-	}
-	if state := s.CachedInfo().State; state.FirstSeq > 1 {
-		return state.FirstTime, nil
-	}
-	return time.Time{}, nil
 }
 
 // writeEvidence writes the file under another name first, so that a file with the name is complete.
@@ -272,20 +251,4 @@ func writeNew(path string, data []byte) error {
 	}
 	_, err = f.Write(data)
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// unprocessed yields the document's dead letters and the quarantined callbacks that contain its id.
-func unprocessed(ctx context.Context, js jetstream.JetStream, d evidence.Document) iter.Seq2[evidence.Unprocessed, error] {
-	return func(yield func(evidence.Unprocessed, error) bool) {
-		for u, err := range deadLettersOf(ctx, js, d) {
-			if !yield(u, err) {
-				return
-			}
-		}
-		for u, err := range quarantinedOf(ctx, js, d) {
-			if !yield(u, err) {
-				return
-			}
-		}
-	}
 }

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	callbacks "github.com/signrelay/signrelay/libs/quarantine"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/ingest"
 )
@@ -44,36 +43,8 @@ func quarantineReplayFlags(fs *flag.FlagSet) {
 	stepFlags(fs, "replay")
 }
 
-// quarantinedCallback is a quarantined callback in a listing.
-type quarantinedCallback struct {
-	Number   uint64    `json:"number"`
-	Received time.Time `json:"received_at"`
-	Source   string    `json:"source"`
-	Provider string    `json:"provider"`
-	Reason   string    `json:"reason"`
-	Detail   string    `json:"detail"`
-	Method   string    `json:"method"`
-	Item     *int      `json:"item,omitempty"` // its index in its batch; nil if the callback is not an item
-	Bytes    int       `json:"bytes"`          // of the body; for a GET, of the query
-}
-
-func describe(m *jetstream.RawStreamMsg) quarantinedCallback {
-	body, query := ingest.KeptContent(m.Header, m.Data)
-	k := quarantinedCallback{
-		Number: m.Sequence, Received: m.Time, Source: m.Header.Get(ingest.HeaderSource), Provider: m.Header.Get(ingest.HeaderProvider),
-		Reason: m.Header.Get(ingest.HeaderReason), Detail: m.Header.Get(ingest.HeaderDetail), Method: m.Header.Get(ingest.HeaderMethod), Bytes: len(body),
-	}
-	if k.Method == http.MethodGet {
-		k.Bytes = len(query)
-	}
-	if item, err := strconv.Atoi(m.Header.Get(ingest.HeaderItem)); err == nil {
-		k.Item = &item
-	}
-	return k
-}
-
 // part names the part of the callback that could not be read.
-func (k quarantinedCallback) part() string {
+func part(k callbacks.Callback) string {
 	if k.Item == nil {
 		return k.Method
 	}
@@ -81,14 +52,14 @@ func (k quarantinedCallback) part() string {
 }
 
 // selectedCallbacks reads the stream QUARANTINE once and yields the selected callbacks, oldest first.
-func selectedCallbacks(ctx context.Context, js jetstream.JetStream, s selection) iter.Seq2[quarantinedCallback, error] {
-	return func(yield func(quarantinedCallback, error) bool) {
+func selectedCallbacks(ctx context.Context, js jetstream.JetStream, s selection) iter.Seq2[callbacks.Callback, error] {
+	return func(yield func(callbacks.Callback, error) bool) {
 		for m, err := range (event.Log{JS: js, Stream: flow.Quarantine}).Messages(ctx, flow.Quarantined, s.since) {
 			if err != nil {
-				yield(quarantinedCallback{}, err)
+				yield(callbacks.Callback{}, err)
 				return
 			}
-			k := describe(m)
+			k := callbacks.Describe(m)
 			if s.has(candidate{number: k.Number, reason: k.Reason, source: k.Source, at: k.Received}) && !yield(k, nil) {
 				return
 			}
@@ -116,7 +87,7 @@ func quarantineList(ctx context.Context, c *call) error {
 			continue
 		}
 		if err := c.say("%-6d %s  %-22s %-8s %6d bytes  %s: %s",
-			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.part(), k.Bytes, k.Reason, k.Detail); err != nil {
+			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, part(k), k.Bytes, k.Reason, k.Detail); err != nil {
 			return err
 		}
 	}
@@ -140,7 +111,7 @@ func quarantineShow(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	body, query := ingest.KeptContent(m.Header, m.Data)
+	body, query := callbacks.Content(m.Header, m.Data)
 	switch {
 	case value[bool](c, "query"):
 		_, err = fmt.Fprintln(c.raw, query)
@@ -199,7 +170,7 @@ func quarantineReplay(ctx context.Context, c *call) error {
 }
 
 // callbackPlan returns the plan of a replay of quarantined callbacks. Before the replay it is unknown which of them can be read.
-func callbackPlan(all []quarantinedCallback) plan {
+func callbackPlan(all []callbacks.Callback) plan {
 	p := plan{
 		heading: fmt.Sprintf("To replay: %s, each as if its provider sent it now", count(len(all), "callback")),
 		effects: []string{"Events that are not in the log are stored, and messages may be sent for them. Callbacks that still cannot be read stay in quarantine."},
@@ -256,7 +227,7 @@ func openQuarantine(ctx context.Context, env service.Env, packs []pack.Pack) (qu
 }
 
 // planned returns the selected callbacks. Numbers are read message by message; any other selection reads the stream once.
-func (q quarantine) planned(ctx context.Context, s selection) (all []quarantinedCallback, err error) {
+func (q quarantine) planned(ctx context.Context, s selection) (all []callbacks.Callback, err error) {
 	if s.numbers == nil {
 		for k, err := range selectedCallbacks(ctx, q.env.JS, s) {
 			if err != nil {
@@ -274,7 +245,7 @@ func (q quarantine) planned(ctx context.Context, s selection) (all []quarantined
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, describe(m))
+		all = append(all, callbacks.Describe(m))
 	}
 	return all, nil
 }

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/evidence"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/quarantine"
 	"github.com/signrelay/signrelay/libs/stage"
-	"github.com/signrelay/signrelay/services/ingest"
 )
 
 // keptMessage is a message of DLQ or QUARANTINE in an evidence file.
@@ -48,13 +49,13 @@ func deadLettersOf(ctx context.Context, js jetstream.JetStream, d evidence.Docum
 				yield(evidence.Unprocessed{}, err)
 				return
 			}
-			a := aboutOf(dead)
-			if a.source != d.Source || a.provider != d.Provider || a.document != d.ID && a.document != event.DocumentToken(d.ID) {
+			a := AboutOf(dead)
+			if a.Source != d.Source || a.Provider != d.Provider || a.Document != d.ID && a.Document != event.DocumentToken(d.ID) {
 				continue
 			}
 			u, err := keptMessage{
 				Number: dead.Number, Stage: dead.Stage, Subject: dead.Subject, Reason: dead.Reason, Detail: dead.Error, Header: dead.Header, Body: dead.Data,
-			}.unprocessed("dead-letter", dead.Buried, fmt.Sprintf("The stage %s gave up the work on %s: %s", dead.Stage, a.what, dead.Reason))
+			}.unprocessed("dead-letter", dead.Buried, fmt.Sprintf("The stage %s gave up the work on %s: %s", dead.Stage, a.What, dead.Reason))
 			if !yield(u, err) || err != nil {
 				return
 			}
@@ -76,8 +77,8 @@ func quarantinedOf(ctx context.Context, js jetstream.JetStream, d evidence.Docum
 				yield(evidence.Unprocessed{}, err)
 				return
 			}
-			body, query := ingest.KeptContent(m.Header, m.Data)
-			k := describe(m)
+			body, query := quarantine.Content(m.Header, m.Data)
+			k := quarantine.Describe(m)
 			if k.Source != d.Source || k.Provider != d.Provider || !bytes.Contains(body, []byte(d.ID)) && !strings.Contains(query, d.ID) {
 				continue
 			}
@@ -95,4 +96,59 @@ func quarantinedOf(ctx context.Context, js jetstream.JetStream, d evidence.Docum
 			}
 		}
 	}
+}
+
+// unprocessed yields the document's dead letters and the quarantined callbacks that contain its id.
+func unprocessed(ctx context.Context, js jetstream.JetStream, d evidence.Document) iter.Seq2[evidence.Unprocessed, error] {
+	return func(yield func(evidence.Unprocessed, error) bool) {
+		for u, err := range deadLettersOf(ctx, js, d) {
+			if !yield(u, err) {
+				return
+			}
+		}
+		for u, err := range quarantinedOf(ctx, js, d) {
+			if !yield(u, err) {
+				return
+			}
+		}
+	}
+}
+
+// beginOfLog returns the time of the first message that the log still holds, or the zero time if it holds its first message.
+func beginOfLog(ctx context.Context, js jetstream.JetStream) (time.Time, error) {
+	s, err := js.Stream(ctx, flow.Signing)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the state of %s: %w", flow.Signing, err)
+	}
+	if state := s.CachedInfo().State; state.FirstSeq > 1 {
+		return state.FirstTime, nil
+	}
+	return time.Time{}, nil
+}
+
+// DocumentsWith returns the documents with a provider's id that have events in the log. Ids of two providers, or of two accounts, may be equal.
+func DocumentsWith(ctx context.Context, js jetstream.JetStream, id string) (found []evidence.Document, err error) {
+	for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, event.DocumentFilter(id), time.Time{}) {
+		if err != nil {
+			return nil, err
+		}
+		at, ok := event.ParseSubject(m.Subject)
+		if d := (evidence.Document{Source: at.Source, Provider: at.Provider, ID: id}); ok && !slices.Contains(found, d) {
+			found = append(found, d)
+		}
+	}
+	return found, nil
+}
+
+// EvidenceOf completes the source of an evidence file (evidence.Make) with everything that the streams have about its document. It changes nothing,
+// so it needs no plan, and is no event: an event would be a part of the next file (docs/adr/0041).
+func EvidenceOf(ctx context.Context, js jetstream.JetStream, s evidence.Source) (evidence.Source, error) {
+	var err error
+	if s.LogSince, err = beginOfLog(ctx, js); err != nil {
+		return evidence.Source{}, err
+	}
+	d := s.Document
+	s.Events = event.Log{JS: js, Stream: flow.Signing}.Life(ctx, event.Signer{Source: d.Source, Provider: d.Provider, Document: d.ID})
+	s.Unprocessed = unprocessed(ctx, js, d)
+	return s, nil
 }
