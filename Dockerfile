@@ -64,6 +64,8 @@ FROM image AS reminder
 FROM image AS reconciler
 FROM image AS keeper
 FROM image AS archiver
+FROM image AS console
+EXPOSE 8081
 # </services: stages>
 # The command line, with all services in one process: docker run signrelay/signrelay run
 FROM image AS signrelay

@@ -14,8 +14,9 @@ const Operator = "operator"
 
 // The subjects with which an account of subscribers copies the log.
 const (
-	copyAPI      = "signrelay.api"  // the prefix of its requests
-	copyDelivery = "signrelay.copy" // the prefix of the subjects on which it gets the log
+	copyAPI = "signrelay.api" // the prefix of its requests
+	// CopyDelivery is the prefix of the subjects on which it gets the log.
+	CopyDelivery = "signrelay.copy"
 )
 
 // AccountFiles returns the files of deployments/nats that come from the map, by name.
@@ -53,7 +54,7 @@ accounts {
 	for _, e := range []string{
 		"service: " + quote("$JS.API.CONSUMER.CREATE."+Signing),
 		"service: " + quote("$JS.FC."+Signing+".>"),
-		"stream: " + quote(copyDelivery+".>"),
+		"stream: " + quote(CopyDelivery+".>"),
 	} {
 		fmt.Fprintf(&b, "      {%s}\n", e)
 	}
@@ -92,7 +93,7 @@ func reader() string {
 	for _, i := range []string{
 		"service: {account: " + account + ", subject: " + quote("$JS.API.CONSUMER.CREATE."+Signing) + "}, to: " + quote(copyAPI+".CONSUMER.CREATE."+Signing),
 		"service: {account: " + account + ", subject: " + quote("$JS.FC."+Signing+".>") + "}",
-		"stream: {account: " + account + ", subject: " + quote(copyDelivery+".>") + "}",
+		"stream: {account: " + account + ", subject: " + quote(CopyDelivery+".>") + "}",
 	} {
 		fmt.Fprintf(&b, "  {%s}\n", i)
 	}
@@ -100,7 +101,7 @@ func reader() string {
 	for _, subject := range reads() {
 		fmt.Fprintf(&b, "    %s\n", quote(subject))
 	}
-	b.WriteString("  ]\n  subscribe: {deny: " + quote(copyDelivery+".>") + "}\n}\n")
+	b.WriteString("  ]\n  subscribe: {deny: " + quote(CopyDelivery+".>") + "}\n}\n")
 	return b.String()
 }
 

@@ -169,6 +169,8 @@ type Uses struct {
 	// Removes lists the streams from which it removes messages, and the streams of buckets from which it removes entries, with the
 	// confirmations of the senders in Redis. No service but the keeper may do that.
 	Removes []string
+	// Watches: it reads the state of every stage's consumers.
+	Watches bool
 }
 
 // Keys are the entries of a bucket that a service may write. It may read the whole bucket.
@@ -199,7 +201,8 @@ var Producers = []Producer{
 	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Receives: "callbacks", Purpose: "stores the providers' callbacks in the log", Uses: Uses{
 		// Lookups of stored events, after a crash or if the dedupe store has a gap; the documents that were erased.
 		Streams: []string{Signing, Quarantine, lookup(Erased)},
-		Buckets: []Keys{{State, "dedupe.>"}}, // the gaps: times without Redis
+		// The gaps, times without Redis; which key last verified a callback.
+		Buckets: []Keys{{State, "dedupe.>"}, {State, keyUses + ">"}},
 		Claims:  IngestClaims,
 	}},
 	{
@@ -218,6 +221,12 @@ var Producers = []Producer{
 			Streams: append([]string{lookup(Holds), lookup(Erased)}, erasable...),
 			Buckets: []Keys{{Erased, "erased.>"}, {Memory, fill}, {Attempts, fill}, {Texts, fill}, {Inbound, fill}, {Links, fill}, {Holds, fill}},
 			Removes: erasable,
+		}},
+	{Name: Console, Publishes: []string{event.Everything, Replays}, Purpose: "shows operators the flow and the documents, and does what they ask for",
+		Uses: Uses{
+			Streams: append([]string{lookup(State), lookup(Holds), lookup(Erased), lookup(OptOuts)}, erasable...),
+			Buckets: []Keys{{State, "reconcile.asked.>"}}, // requests for a reconciliation
+			Watches: true,
 		}},
 }
 
@@ -326,6 +335,9 @@ type Stage struct {
 
 // Keeper is the name of the service that enforces retention periods and legal holds.
 const Keeper = "keeper"
+
+// Console is the name of the service that shows operators the flow.
+const Console = "console"
 
 // Names of the stages.
 const (

@@ -40,6 +40,12 @@ func user(name string, publishes []string, uses Uses, works []string) User {
 	for _, b := range uses.Buckets {
 		may = append(may, "$KV."+b.Bucket+"."+b.Keys, direct+"KV_"+b.Bucket+".$KV."+b.Bucket+".>", streamInfo+"KV_"+b.Bucket)
 	}
+	if uses.Watches {
+		may = append(may, "$JS.API.CONSUMER.LIST."+Signing) // who else reads the log
+		for _, s := range Stages {
+			may = append(may, consumerInfo+s.Stream+"."+s.Name, consumerInfo+Replay+"."+s.Name)
+		}
+	}
 	if len(uses.Removes) > 0 { // it stores an event again without the request that the event carries, when the enricher has read the copy
 		may = append(may, consumerInfo+Signing+"."+Enricher)
 	}

@@ -320,7 +320,7 @@ func copies(is, want *jetstream.StreamSource) bool {
 func copyConfig(replicas int) jetstream.StreamConfig {
 	c := streamConfig(Streams[0], replicas)
 	c.Subjects, c.Duplicates, c.AllowAtomicPublish = nil, 0, false // its inputs come from the log
-	c.Mirror = &jetstream.StreamSource{Name: Signing, External: &jetstream.ExternalStream{APIPrefix: copyAPI, DeliverPrefix: copyDelivery}}
+	c.Mirror = &jetstream.StreamSource{Name: Signing, External: &jetstream.ExternalStream{APIPrefix: copyAPI, DeliverPrefix: CopyDelivery}}
 	c.MirrorDirect = true
 	return c
 }

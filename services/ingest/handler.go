@@ -30,6 +30,7 @@ func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination
 	}
 	defer func() { <-h.inFlight }()
 	service.Verified(req.Context())
+	h.keys.used(req.Context(), h.env, to.provider, to.source.settings.Name, verified.Key)
 	ctx, span := h.tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
 	defer span.End() // a panic
 	a := accept(ctx, h.env, h.store, to.source, callback{

@@ -74,6 +74,7 @@ type handler struct {
 
 	confirmations *batching.Queue[[]dedupe.Done]
 
+	keys    keyUses
 	metrics *metrics
 	tracer  trace.Tracer
 	env     service.Env

@@ -15,10 +15,7 @@ import (
 )
 
 // Request asks the service for a reconciliation now.
-type Request struct {
-	ID    string    `json:"id"`
-	Since time.Time `json:"since,omitzero"` // the zero time means since the last one
-}
+type Request = flow.ReconcileRequest
 
 func requestOf(ctx context.Context, kv jetstream.KeyValue, key providers.SourceKey) (*Request, error) {
 	stored, err := kv.Get(ctx, askedKey(key))

@@ -76,10 +76,10 @@ func (p *progress) contradicts(c Contradiction) {
 }
 
 func recordKey(key providers.SourceKey) string {
-	return "reconcile.run." + key.Provider + "." + key.Name
+	return flow.ReconcileRun(key.Provider, key.Name)
 }
 func askedKey(key providers.SourceKey) string {
-	return "reconcile.asked." + key.Provider + "." + key.Name
+	return flow.ReconcileAsked(key.Provider, key.Name)
 }
 
 // errLost means that another replica has changed the record.

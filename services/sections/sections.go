@@ -6,6 +6,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
+	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
@@ -34,6 +35,7 @@ var All = []config.Declared{
 	shortenersettings.Links,
 	smssettings.Receipts,
 	sandboxsettings.Section,
+	consolesettings.Section,
 	config.Shared("admin"),
 	config.Shared("drain_delay"),
 	config.Shared("master_key"),

@@ -17,6 +17,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
+	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
@@ -61,6 +62,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 			"api.base_url="+sandboxURL, "api.key=demo-key", "api.secret=demo-secret", demoPerMinute),
 	}
 	sandbox.Key = keyPEM(key)
+	consolesettings.Section.In(&cfg).LocalRoles = consolesettings.Roles // all people and documents are invented
 	vonage := smssettings.VonageSection.In(&cfg)
 	vonage.APIKey, vonage.APISecret = "sandbox0", "sandbox-secret"
 	vonage.BaseURL, vonage.From = sandboxURL, "13175550100" // a number, so that people can reply

@@ -4,6 +4,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/archiver"
+	"github.com/signrelay/signrelay/services/console"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	"github.com/signrelay/signrelay/services/enricher"
 	"github.com/signrelay/signrelay/services/ingest"
@@ -30,6 +31,7 @@ var Services = []service.Service{
 	reconciler.Service,
 	keeper.Service,
 	archiver.Service,
+	console.Service,
 }
 
 // Sections lists the settings of the command line. No service reads them.

@@ -97,7 +97,7 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 }
 
 // Services lists the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
-var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper", "archiver"}
+var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper", "archiver", "console"}
 
 // Replicated starts Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
 // behind a load balancer; here the second one has its own, which no client calls.
@@ -209,7 +209,7 @@ func newEnv(t testing.TB) *Env {
 	e.env = []string{
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
 		"SIGNRELAY_SANDBOX_INGEST_URL=" + e.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + e.DataDir,
-		"SIGNRELAY_LINKS_ADDR=" + FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + FreeAddress(t),
+		"SIGNRELAY_CONSOLE_ADDR=" + FreeAddress(t), "SIGNRELAY_LINKS_ADDR=" + FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + FreeAddress(t),
 		"SIGNRELAY_DRAIN_DELAY=0s",            // no load balancer
 		"SIGNRELAY_SHORTENER_PER_MINUTE=6000", // all signers of a story click from one address
 	}

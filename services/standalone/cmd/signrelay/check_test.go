@@ -74,7 +74,7 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 	valid := map[string]string{
 		"CONFIG": settings, "NATS_URL": broker.URL, "REDIS_URL": memory.URL, "SHORTENER_PUBLIC_URL": "https://sign.acme.example", "KAFKA_BROKERS": "127.0.0.1:1",
 		"INGEST_ADDR": "127.0.0.1:0", "LINKS_ADDR": "127.0.0.1:0", "RECEIPTS_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
-		"SANDBOX_ADDR": "127.0.0.1:0", "SMTP_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(dir, "data"),
+		"CONSOLE_ADDR": "127.0.0.1:0", "SANDBOX_ADDR": "127.0.0.1:0", "SMTP_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(dir, "data"),
 		"ARCHIVE_URL": "file://" + filepath.ToSlash(filepath.Join(dir, "archive")),
 	}
 	file("templates/en/invitation.sms.tmpl", "{{define \"sms\"}}{{.Nonsense}}{{end}}")
@@ -115,6 +115,7 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 		"a region":             {map[string]string{"SOURCE_CLICKWRAP_ACME_REGION": "UK"}, all, "sources[0].region: "},
 		"ports of one process": {map[string]string{"ADMIN_ADDR": "127.0.0.1:18080", "INGEST_ADDR": ":18080"}, []string{"ingest", "run"}, "give it another port"},
 		"a file for the data":  {map[string]string{"DATA_DIR": settings}, []string{"run"}, "data_dir: "},
+		"an open console":      {map[string]string{"CONSOLE_ADDR": ":18081"}, []string{"console", "run"}, "console.addr: "},
 		"a level":              {map[string]string{"LOG_LEVEL": "loud"}, all, "log.level: "},
 		"a typing error":       {map[string]string{"SMS_VONAGE_FORM": "Acme"}, all, "did you mean SIGNRELAY_SMS_VONAGE_FROM"},
 	} {

@@ -95,6 +95,7 @@ var commands = []command{
 	{"hold remove", aDocument, "end the legal hold of a document", holdFlags, holdRemove},
 	{"hold list", "", "list the documents under a legal hold", jsonFlag, holdList},
 	{"kafka refill", "", "write the log, or a part of it, to the Kafka topic again", kafkaRefillFlags, kafkaRefill},
+	{"console password", "<name> <role>,…", "read a password, and print the user's line for console.users", nil, consolePassword},
 	{"sandbox certificate", "<folder>", "create the key and the certificate of a sandbox that runs as a separate program", nil, sandboxCertificate},
 	{"healthcheck", "", "check whether a running `signrelay run` is ready", nil, healthcheck},
 	{"version", "", "print the version", nil, version},

@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/standalone"
@@ -40,6 +41,7 @@ func run(ctx context.Context, c *call) error {
 func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 	fmt.Fprintf(w, "\nSignrelay is ready after %d ms. Its state is in %s.\n\n", took.Milliseconds(), cfg.DataDir)
 	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(ingestsettings.Section.Of(cfg).Addr))
+	fmt.Fprintf(w, "  console    http://%s  (the flow, its sources and subscribers)\n", dialable(consolesettings.Section.Of(cfg).Addr))
 	fmt.Fprintf(w, "  admin      http://%s/readyz?verbose and /metrics\n", dialable(cfg.Admin.Addr))
 	if cfg.NATS.URL == "" {
 		fmt.Fprintf(w, "  events     nats://%s  (%s)\n", dialable(cfg.NATS.Addr), standalone.Login(cfg))

@@ -60,7 +60,7 @@ func TestCheckedSettingsStart(t *testing.T) {
 		"EMAIL_FROM": "a@acme.example", "EMAIL_SMTP_HOST": "127.0.0.1", "EMAIL_SMTP_USERNAME": "u", "EMAIL_SMTP_PASSWORD": "p",
 		"SHORTENER_KIND": "bitly", "SHORTENER_BITLY_TOKEN": "t", "SHORTENER_PUBLIC_URL": "https://sign.acme.example", "KAFKA_BROKERS": "127.0.0.1:1",
 		"INGEST_ADDR": "127.0.0.1:0", "LINKS_ADDR": "127.0.0.1:0", "RECEIPTS_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
-		"SANDBOX_ADDR": "127.0.0.1:0", "SMTP_ADDR": "127.0.0.1:0",
+		"CONSOLE_ADDR": "127.0.0.1:0", "SANDBOX_ADDR": "127.0.0.1:0", "SMTP_ADDR": "127.0.0.1:0",
 	}
 	var names strings.Builder
 	config.Names(&names, sections.All)

@@ -1,0 +1,73 @@
+// Package console is the operator's console: it shows the flow, its sources and its subscribers in a browser, and the same as JSON.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	consolesettings "github.com/signrelay/signrelay/services/console/settings"
+)
+
+// Service is the console as a separate program.
+var Service = service.Service{
+	Name:              flow.Console,
+	Run:               Run,
+	Check:             func(c config.Config) error { return consolesettings.Section.Of(c).CheckAccess() },
+	Sections:          []config.Declared{consolesettings.Section},
+	Listeners:         []service.Listener{{Name: "http", Key: "console.addr", Port: 8081}},
+	Calls:             []service.Party{service.NATS, service.Web}, // Web: the identity provider
+	Reads:             []string{"sources", "console", "nats", "log"},
+	WorksWithoutRedis: true,
+	Singleton:         true, // sessions and the last hour are in memory
+}
+
+// Run serves the console until ctx ends.
+func Run(ctx context.Context, env service.Env) error {
+	s, err := New(env)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.settings.Now().Addr)
+	if err != nil {
+		return fmt.Errorf("listen for the console: %w", err)
+	}
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	sampled := make(chan struct{})
+	go func() { defer close(sampled); s.sampler.run(work) }()
+	defer func() { stop(); <-sampled }()
+	web := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second, // the stream of live updates extends it
+		IdleTimeout:       75 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(env.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return work },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(listener) }()
+	env.Log.InfoContext(ctx, "console is open", "addr", listener.Addr().String())
+	env.Up()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve the console: %w", err)
+	case <-ctx.Done():
+	}
+	stop() // ends the streams of live updates
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := web.Shutdown(limit); err != nil {
+		return errors.Join(fmt.Errorf("stop the console: %w", err), web.Close())
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package console
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
+	consolesettings "github.com/signrelay/signrelay/services/console/settings"
+)
+
+// Server is the console's handler with its state: sessions, attempts to sign in, and samples of the flow.
+type Server struct {
+	env      service.Env
+	settings *config.Current[consolesettings.Console]
+	users    *config.Current[[]consolesettings.User]
+	key      []byte // of form tokens and of the cookies of a sign-in
+	sessions *sessions
+	attempts *attempts
+	oidc     *identity // nil without an issuer
+	sampler  *sampler
+	hashing  chan struct{} // limits the memory of concurrent password checks
+}
+
+// New returns the console of a running installation.
+func New(env service.Env) (*Server, error) {
+	users, err := config.Derive(env.Live, func(c config.Config) ([]consolesettings.User, error) {
+		return consolesettings.ParseUsers(consolesettings.Section.Of(c).Users)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("console.users: %w", err)
+	}
+	settings := consolesettings.Section.Follow(env.Live)
+	s := &Server{
+		env: env, settings: settings, users: users, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
+		sampler: newSampler(env), hashing: make(chan struct{}, 2),
+	}
+	if o := settings.Now(); o.OIDC.Issuer != "" {
+		if s.oidc, err = newIdentity(o, settings); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Handler returns the handler of all requests to the console.
+func (s *Server) Handler() http.Handler {
+	mux := service.NewRoutes()
+	for _, p := range pages {
+		mux.Handle(p.Method+" "+p.Path, s.wrap(p))
+	}
+	mux.HandleUnrouted(s.wrap(Page{"", "", Anyone, "", nil, func(*Request) (View, error) {
+		return View{}, &Problem{Status: http.StatusNotFound, Title: "No page has this address", Detail: "Check the address, or begin at the flow.", Back: "/"}
+	}}))
+	settings := s.settings.Now()
+	hosts := settings.Hosts
+	if u, err := url.Parse(settings.URL); err == nil && u.Hostname() != "" {
+		hosts = append([]string{u.Hostname()}, hosts...)
+	}
+	return service.Private("console.hosts", hosts, mux)
+}
+
+// secure sets the headers of each response. The pages have no inline script and no inline style.
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+}
+
+// token returns the token of forms for a session: no other site can know it.
+func (s *Server) token(id string) string {
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write([]byte("form " + id))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func (s *Server) tokenIs(id, token string) bool {
+	return id != "" && hmac.Equal([]byte(s.token(id)), []byte(token))
+}
+
+// random returns 256 random bits as text.
+func random() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func parseQuery(r *http.Request) (url.Values, error) { return url.ParseQuery(r.URL.RawQuery) }
+
+func queryEscape(text string) string { return url.QueryEscape(text) }
+
+// cookie returns a cookie of the console. With https its name has the prefix __Host-, so that no other host of the domain can set it.
+func (s *Server) cookie(name, value string, age time.Duration) *http.Cookie {
+	c := &http.Cookie{
+		Name: s.cookieName(name), Value: value, Path: "/", HttpOnly: true, Secure: s.settings.Now().Secure(), SameSite: http.SameSiteLaxMode,
+		MaxAge: int(age.Seconds()),
+	}
+	if age <= 0 {
+		c.MaxAge = -1
+	}
+	return c
+}
+
+func (s *Server) cookieName(name string) string {
+	if s.settings.Now().Secure() {
+		return "__Host-signrelay-" + name
+	}
+	return "signrelay-" + name
+}
+
+func (s *Server) cookieOf(r *http.Request, name string) string {
+	if c, err := r.Cookie(s.cookieName(name)); err == nil {
+		return c.Value
+	}
+	return ""
+}
