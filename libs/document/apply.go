@@ -171,7 +171,7 @@ func (d *Document) opened(p *Person, e *signingv1.SigningEvent, at time.Time) {
 	case e.GetType() == event.LinkFetched:
 		o.RobotAt = earliest(o.RobotAt, at)
 		o.Robots++
-	case e.GetAttributes()[attributePurpose] == "download":
+	case e.GetAttributes()[attributePurpose] == purposeDownload:
 		o.Download = earliest(o.Download, at)
 	default:
 		certainty := Certainty(e.GetAttributes()["certainty"])
