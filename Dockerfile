@@ -66,6 +66,7 @@ FROM image AS keeper
 FROM image AS archiver
 FROM image AS console
 EXPOSE 8081
+FROM image AS indexer
 # </services: stages>
 # The command line, with all services in one process: docker run signrelay/signrelay run
 FROM image AS signrelay

@@ -14,6 +14,7 @@ const (
 	expires                   // nothing: the entries contain no data of a person or document, and expire
 	keeps                     // nothing: the entries are needed after an erasure
 	byKey                     // a key in Redis, or an object of the archive
+	byIndexer                 // the document in the search index
 	beyond                    // nothing can be removed
 )
 
@@ -58,6 +59,7 @@ var bucketRules = map[string]Place{
 var others = []Place{
 	{"Redis", "the senders' confirmations are deleted; ids of events and counters are hashes and expire within 30 days", byKey},
 	{"archive", "files of the document are deleted", byKey},
+	{"index", "the indexer removes the document or the person, when it reads " + event.DocumentErased, byIndexer},
 	{"teams' copies", "not changed: run `signrelay erase --copy` in each account; " + event.DocumentErased + " names the sequences", beyond},
 	{"Kafka", "not changed: the topic's retention removes the events", beyond},
 	{"sent messages", "not changed: e-mails and texts that were sent, and the records of the providers, Vonage and the shortener", beyond},

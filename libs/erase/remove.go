@@ -179,6 +179,19 @@ func readSpans(text string) (all []uint64, err error) {
 	return all, nil
 }
 
+// Sequences returns the places in the log of the events that document.erased reports as removed.
+func Sequences(erased *signingv1.SigningEvent) (map[uint64]bool, error) {
+	numbers, err := readSpans(erased.GetAttributes()["sequences"])
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[uint64]bool, len(numbers))
+	for _, n := range numbers {
+		all[n] = true
+	}
+	return all, nil
+}
+
 // removeAll removes everything that was found once.
 func (e *Eraser) removeAll(ctx context.Context, f *Found) (removed int, err error) {
 	for _, key := range f.Archived {

@@ -353,6 +353,7 @@ const (
 	FallbackDue = "fallback-due"
 	Archiver    = "archiver"
 	ArchiverDue = "archiver-due"
+	Indexer     = "indexer"
 )
 
 // outcomes are the senders' events.
@@ -452,6 +453,13 @@ var Stages = []Stage{
 		Uses:      Uses{Streams: []string{Signing, Archive}, Rates: []string{RateFiles}},
 		Purpose:   "tries again to get files that were not available", Workers: 1, Timeout: archiverTimeout, Policy: retryForADay,
 		Optional: true,
+	},
+	{
+		Name: Indexer, Stream: Signing, Consumes: []string{event.Everything},
+		Uses: Uses{Streams: []string{Signing}}, // a document's events, after a person was removed from it
+		// A window is half of it: the more events a transaction has, the fewer pages it writes for each.
+		Purpose: "keeps the search index of documents up to date", Workers: 4096, Timeout: 30 * time.Second, Policy: retryForADay,
+		Ordered: true, Optional: true,
 	},
 }
 

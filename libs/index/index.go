@@ -11,11 +11,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/index/address"
 )
 
 // Key names a document.
@@ -48,6 +51,8 @@ type Row struct {
 	EndedAt  time.Time // zero while it is open
 	LastAt   time.Time // of the last event
 	Body     []byte    // the JSON of document.Document
+	// Forget makes sure that words which the document had before are not in the database's files any more.
+	Forget bool
 }
 
 // Person is what the index stores of a person: words to search, and times and messages for Insight. The times of the people are stored without
@@ -145,8 +150,8 @@ type generation struct {
 }
 
 // Open opens the index at an address, and creates a missing one: sqlite:///folder/file, or postgres://user@host/database.
-func Open(ctx context.Context, address string) (*Index, error) {
-	d, err := dialectOf(address)
+func Open(ctx context.Context, where string) (*Index, error) {
+	d, err := dialectOf(where)
 	if err != nil {
 		return nil, err
 	}
@@ -161,34 +166,33 @@ func Open(ctx context.Context, address string) (*Index, error) {
 	return i, nil
 }
 
-// CheckURL reports what is wrong with an address. Its error does not contain the address, which may have a password.
-func CheckURL(address string) error {
-	_, err := dialectOf(address)
-	return err
+// Missing reports whether the address is a file that does not exist on this machine.
+func Missing(where string) bool {
+	d, err := dialectOf(where)
+	if err != nil {
+		return false
+	}
+	file, is := d.(*sqlite)
+	if !is {
+		return false
+	}
+	_, err = os.Stat(file.path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
-func dialectOf(address string) (dialect, error) {
-	u, err := url.Parse(address)
+func dialectOf(where string) (dialect, error) {
+	kind, err := address.Check(where)
 	if err != nil {
-		return nil, errors.New("want a URL, such as sqlite:///var/lib/signrelay/index.db or postgres://signrelay@db/signrelay")
+		return nil, err
 	}
-	switch u.Scheme {
-	case "sqlite":
-		switch {
-		case u.Host != "" || len(u.Path) < 2 || u.Path[len(u.Path)-1] == '/':
-			return nil, errors.New("want three slashes and the path of a file, such as sqlite:///var/lib/signrelay/index.db")
-		case u.RawQuery != "" || u.Fragment != "":
-			return nil, errors.New("leave out the ? and the rest: a file has no options")
-		}
-		return &sqlite{path: u.Path}, nil
-	case "postgres", "postgresql":
-		if u.Host == "" && !u.Query().Has("host") {
-			return nil, errors.New("want the server after postgres://, such as postgres://signrelay@db/signrelay")
-		}
-		return &postgres{url: address}, nil
-	default:
-		return nil, errors.New("want sqlite:///path/to/file or postgres://user@host/database")
+	if kind == address.Postgres {
+		return &postgres{url: where}, nil
 	}
+	u, err := url.Parse(where)
+	if err != nil {
+		return nil, errors.New("the address of the index cannot be read")
+	}
+	return &sqlite{path: u.Path}, nil
 }
 
 // Close closes the index. Operations that are in progress end first.

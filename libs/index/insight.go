@@ -70,7 +70,7 @@ type weekKey struct {
 }
 
 func (r *reader) sums(ctx context.Context, weeks map[weekKey]*Week, where string, args []any) error {
-	rows, err := r.query(ctx, `SELECT source, provider, week, COUNT(*), SUM(CASE WHEN delivered_at > 0 THEN 1 ELSE 0 END), SUM(CASE WHEN opened_at > 0 THEN 1 ELSE 0 END),
+	rows, err := r.query(ctx, `SELECT source, provider, week, SUM(CASE WHEN sent_at > 0 THEN 1 ELSE 0 END), SUM(CASE WHEN delivered_at > 0 THEN 1 ELSE 0 END), SUM(CASE WHEN opened_at > 0 THEN 1 ELSE 0 END),
 		SUM(CASE WHEN signed_at > 0 THEN 1 ELSE 0 END), CAST(SUM(parts) AS BIGINT)`+where+" GROUP BY source, provider, week", args...)
 	if err != nil {
 		return err

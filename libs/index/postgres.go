@@ -152,3 +152,12 @@ func (p *postgres) bytes(ctx context.Context, g *generation) (total int64, err e
 func (p *postgres) faster(context.Context, *generation) error { return nil }
 
 func (p *postgres) isolation() sql.IsolationLevel { return sql.LevelRepeatableRead }
+
+func (p *postgres) settle(ctx context.Context, g *generation) error {
+	for _, t := range generationTables {
+		if _, err := g.write.ExecContext(ctx, "ANALYZE "+g.prefix+t.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -122,6 +122,8 @@ type dialect interface {
 	bytes(ctx context.Context, g *generation) (int64, error)
 	// faster prepares a generation that is being built for many rows.
 	faster(ctx context.Context, g *generation) error
+	// settle ends that: the generation is complete and on the disk.
+	settle(ctx context.Context, g *generation) error
 }
 
 // errOld means that another version of the program made the index.

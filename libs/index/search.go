@@ -45,6 +45,10 @@ func (i *Index) snapshot(ctx context.Context, do func(r *reader) error) error {
 		return fmt.Errorf("read the index: %w", err)
 	}
 	defer leave()
+	return i.snapshotOf(ctx, g, do)
+}
+
+func (i *Index) snapshotOf(ctx context.Context, g *generation, do func(r *reader) error) error {
 	tx, err := g.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: i.dialect.isolation()})
 	if err != nil {
 		return fmt.Errorf("read the index: %w", err)
@@ -223,9 +227,10 @@ func (r *reader) readIDs(ctx context.Context, w way) error {
 	if w.how != isID && (w.how != beginsID || utf8.RuneCountInString(w.text) <= idTerm) || r.ids[w.text] != nil {
 		return nil
 	}
-	condition, args := "id = ?", []any{w.text}
+	id := foldID(w.text)
+	condition, args := "id = ?", []any{id}
 	if w.how == beginsID {
-		condition, args = "id >= ? AND id < ?", []any{w.text, w.text + string(utf8.MaxRune)}
+		condition, args = "id >= ? AND id < ?", []any{id, id + string(utf8.MaxRune)}
 	}
 	rows, err := r.query(ctx, fmt.Sprintf("SELECT number FROM %swords WHERE %s LIMIT %d", r.g.prefix, condition, mostIDs+1), args...)
 	if err != nil {
@@ -587,7 +592,7 @@ func (r *reader) rows(ctx context.Context, condition string, args ...any) (all [
 func (i *Index) find(ctx context.Context, tx *sql.Tx, g *generation, k Key) (int64, error) {
 	var number int64
 	err := tx.QueryRowContext(ctx, i.dialect.bind("SELECT number FROM "+g.prefix+"documents WHERE hash = ? AND source = ? AND provider = ? AND id = ?"),
-		k.hash(), k.Source, k.Provider, k.ID).Scan(&number)
+		k.hash(), k.Source, k.Provider, storable(k.ID)).Scan(&number)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
@@ -607,21 +612,31 @@ func (i *Index) Get(ctx context.Context, k Key) (Found, error) {
 }
 
 // Many returns those of the documents that the index has.
-func (i *Index) Many(ctx context.Context, keys ...Key) (all []Found, err error) {
-	wanted := make(map[Key]bool, len(keys))
+func (i *Index) Many(ctx context.Context, keys ...Key) ([]Found, error) {
+	return i.many(ctx, i.snapshot, keys)
+}
+
+type snapshots func(ctx context.Context, do func(r *reader) error) error
+
+func (i *Index) many(ctx context.Context, snapshot snapshots, keys []Key) (all []Found, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	wanted := make(map[Key]Key, len(keys))
 	hashes := make([]int64, len(keys))
 	for n, k := range keys {
-		wanted[k] = true
+		wanted[Key{k.Source, k.Provider, storable(k.ID)}] = k
 		hashes[n] = k.hash()
 	}
-	err = i.snapshot(ctx, func(r *reader) error {
+	err = snapshot(ctx, func(r *reader) error {
 		for part := range slices.Chunk(hashes, 1000) {
 			found, err := r.rows(ctx, r.i.dialect.isIn("d.hash"), r.i.dialect.numbers(part))
 			if err != nil {
 				return err
 			}
 			for _, f := range found {
-				if wanted[f.Key] {
+				if k, is := wanted[f.Key]; is {
+					f.Key = k
 					all = append(all, f)
 				}
 			}
@@ -632,8 +647,12 @@ func (i *Index) Many(ctx context.Context, keys ...Key) (all []Found, err error) 
 }
 
 // Erased returns the keys of the documents with that name after their erasure, which the document.id of document.erased has.
-func (i *Index) Erased(ctx context.Context, source, provider, name string) (keys []Key, err error) {
-	err = i.snapshot(ctx, func(r *reader) error {
+func (i *Index) Erased(ctx context.Context, source, provider, name string) ([]Key, error) {
+	return i.erased(ctx, i.snapshot, source, provider, name)
+}
+
+func (i *Index) erased(ctx context.Context, snapshot snapshots, source, provider, name string) (keys []Key, err error) {
+	err = snapshot(ctx, func(r *reader) error {
 		found, err := r.rows(ctx, "d.hash = ?", hashOf(name))
 		for _, f := range found {
 			if f.Source == source && f.Provider == provider && event.ErasedID(source, provider, event.DocumentToken(f.ID)) == name {

@@ -36,7 +36,7 @@ func (s *sqlite) file(generation int64) string {
 }
 
 // connect opens a file, and creates a missing one that no other user can read; SQLite gives its log the same permissions.
-func (s *sqlite) connect(ctx context.Context, path string, cache, most int, options ...string) (*sql.DB, error) {
+func (s *sqlite) connect(ctx context.Context, path string, cache, most int, begin string, options ...string) (*sql.DB, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (s *sqlite) connect(ctx context.Context, path string, cache, most int, opti
 	values := url.Values{"_pragma": append([]string{
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), fmt.Sprintf("page_size(%d)", pageBytes), "journal_mode(WAL)", "synchronous(NORMAL)",
 		"secure_delete(1)", fmt.Sprintf("cache_size(-%d)", cache), "journal_size_limit(67108864)",
-	}, options...), "_txlock": {"deferred"}}
+	}, options...), "_txlock": {begin}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: values.Encode()}).String())
 	if err != nil {
 		return nil, err
@@ -65,17 +65,17 @@ func (s *sqlite) openMain(ctx context.Context) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return nil, err
 	}
-	return s.connect(ctx, s.path, 1<<10, readers)
+	return s.connect(ctx, s.path, 1<<10, readers, "immediate")
 }
 
 func (s *sqlite) mainPrefix() string { return "" }
 
 func (s *sqlite) open(ctx context.Context, _ *sql.DB, n int64) (*generation, error) {
-	write, err := s.connect(ctx, s.file(n), writeCache, 1)
+	write, err := s.connect(ctx, s.file(n), writeCache, 1, "immediate")
 	if err != nil {
 		return nil, err
 	}
-	read, err := s.connect(ctx, s.file(n), readCache, readers, "query_only(1)")
+	read, err := s.connect(ctx, s.file(n), readCache, readers, "deferred", "query_only(1)")
 	if err != nil {
 		_ = write.Close()
 		return nil, err
@@ -99,7 +99,7 @@ var errClaimed = errors.New("another rebuild of the index is running")
 
 // claim holds a lock of a file that only rebuilds use. The end of the process also releases it.
 func (s *sqlite) claim(ctx context.Context, _ *sql.DB, _ int64) (release func(), err error) {
-	db, err := s.connect(ctx, s.path+".rebuild", 100, 1, "busy_timeout(100)")
+	db, err := s.connect(ctx, s.path+".rebuild", 100, 1, "immediate", "busy_timeout(100)")
 	if err != nil {
 		return nil, err
 	}
@@ -121,20 +121,9 @@ func (s *sqlite) claim(ctx context.Context, _ *sql.DB, _ int64) (release func(),
 	}, nil
 }
 
-// locked begins with an update, which takes the lock of the main file at once.
+// locked: each transaction of main takes the lock of the main file when it begins.
 func (s *sqlite) locked(ctx context.Context, main *sql.DB, do func(tx *sql.Tx) error) error {
-	return transact(ctx, main, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS lock (one INTEGER PRIMARY KEY)"); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO lock (one) VALUES (1) ON CONFLICT DO NOTHING"); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "UPDATE lock SET one = 1"); err != nil {
-			return err
-		}
-		return do(tx)
-	})
+	return transact(ctx, main, do)
 }
 
 func (s *sqlite) typeOf(k kind) string {
@@ -220,12 +209,29 @@ func (s *sqlite) bytes(_ context.Context, g *generation) (total int64, err error
 
 // faster: a generation that is being built is not synced before its end, because a crash makes it useless anyway.
 func (s *sqlite) faster(ctx context.Context, g *generation) error {
-	for _, pragma := range []string{"synchronous = OFF", fmt.Sprintf("cache_size = -%d", rebuildCache), "secure_delete = OFF"} {
+	for _, pragma := range []string{"synchronous = OFF", fmt.Sprintf("cache_size = -%d", rebuildCache)} {
 		if _, err := g.write.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// settle writes everything from the log into the file, and syncs it.
+func (s *sqlite) settle(ctx context.Context, g *generation) error {
+	for _, pragma := range []string{"synchronous = FULL"} {
+		if _, err := g.write.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+			return err
+		}
+	}
+	if err := s.clean(ctx, g); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(s.file(g.number), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // transact calls do in a transaction.

@@ -239,12 +239,12 @@ func (w *writer) store(ctx context.Context, all []Row) error {
 		}
 		sent[blockOf(r.Number)] = [2]int64{min(span[0], at), max(span[1], at)}
 		docs = append(docs, []any{
-			number, r.hash(), signed(r.Sequence), r.Source, r.Provider, r.ID, r.State, int64(len(r.People)), int64(r.Signed), int64(r.Untold), truth(r.Stuck),
+			number, r.hash(), signed(r.Sequence), r.Source, r.Provider, storable(r.ID), r.State, int64(len(r.People)), int64(r.Signed), int64(r.Untold), truth(r.Stuck),
 			at, milliseconds(r.EndedAt), milliseconds(r.LastAt),
 		})
 		body = append(body, []any{number, r.Body})
 		if words := r.words(); old.number == 0 || words != old.words {
-			texts = append(texts, []any{number, fold(r.ID), words})
+			texts = append(texts, []any{number, foldID(r.ID), words})
 			marks = append(marks, []any{number, old.words})
 		}
 		persons = append(persons, r.persons(number, at)...)
@@ -252,7 +252,9 @@ func (w *writer) store(ctx context.Context, all []Row) error {
 			if err := w.exec(ctx, "DELETE FROM "+w.g.prefix+"people WHERE number = ? AND person >= ?", number, int64(len(r.People))); err != nil {
 				return err
 			}
-			w.removed = true
+		}
+		if r.Forget {
+			w.removed, w.most = true, 0
 		}
 	}
 	if err := w.mark(ctx, marks); err != nil {
@@ -413,7 +415,7 @@ func (w *writer) freshen(ctx context.Context) error {
 		return nil
 	}
 	var count int
-	if err := w.tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+w.g.prefix+"fresh").Scan(&count); err != nil || count < w.most {
+	if err := w.tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+w.g.prefix+"fresh").Scan(&count); err != nil || count == 0 || count < w.most {
 		return err
 	}
 	rows, err := w.query(ctx, "SELECT f.number, f.posted, t.words FROM "+w.g.prefix+"fresh f JOIN "+w.g.prefix+"words t ON t.number = f.number ORDER BY f.number")

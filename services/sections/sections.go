@@ -8,6 +8,7 @@ import (
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
+	indexsettings "github.com/signrelay/signrelay/services/indexer/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
@@ -30,6 +31,7 @@ var All = []config.Declared{
 	kafkasettings.Section,
 	standalonesettings.Section,
 	archivesettings.Section,
+	indexsettings.Section,
 	config.Shared("hide_sources"),
 	ingestsettings.Section,
 	shortenersettings.Links,

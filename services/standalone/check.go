@@ -14,7 +14,7 @@ import (
 // Check returns the mistakes in the settings that would stop the start of Run.
 func Check(cfg config.Config) error {
 	demo := len(cfg.Sources) == 0
-	cfg, err := WithDemo(WithArchive(cfg))
+	cfg, err := WithDemo(WithIndex(WithArchive(cfg)))
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ const (
 	runningFile  = "running"           // the start of a run; removed after its orderly end
 	demoKeyFile  = "demo-esign-v1.pem" // of the demo's esign-v1 source
 	archiveDir   = "archive"           // the files of completed documents, if the settings have no other place
+	indexDir     = "index"             // the search index, if the settings have no other place
 )
 
 // forbidden lists, for each of our files, the permission bits that other users must not have.
@@ -34,6 +35,7 @@ var forbidden = map[string]fs.FileMode{
 	runningFile:        0o022,
 	demoKeyFile:        0o077,
 	archiveDir:         0o022,
+	indexDir:           0o077,
 	SandboxKey:         0o077,
 	SandboxCertificate: 0o022,
 }
@@ -135,7 +137,7 @@ func (f *folder) checkFiles(owner int) error {
 	for name, bits := range forbidden {
 		info, err := f.root.Lstat(name)
 		path := filepath.Join(f.path, name)
-		isFolder := name == brokerFolder || name == archiveDir
+		isFolder := name == brokerFolder || name == archiveDir || name == indexDir
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:

@@ -7,6 +7,7 @@ import (
 	"github.com/signrelay/signrelay/services/console"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	"github.com/signrelay/signrelay/services/enricher"
+	"github.com/signrelay/signrelay/services/indexer"
 	"github.com/signrelay/signrelay/services/ingest"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
 	"github.com/signrelay/signrelay/services/keeper"
@@ -32,6 +33,7 @@ var Services = []service.Service{
 	keeper.Service,
 	archiver.Service,
 	console.Service,
+	indexer.Service,
 }
 
 // Sections lists the settings of the command line. No service reads them.

@@ -18,6 +18,8 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/archiver"
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
+	"github.com/signrelay/signrelay/services/indexer"
+	indexsettings "github.com/signrelay/signrelay/services/indexer/settings"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
@@ -26,7 +28,7 @@ import (
 // called when all listeners are open.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, opened func()) error {
 	demo := len(cfg.Sources) == 0
-	cfg = WithArchive(cfg)
+	cfg = WithIndex(WithArchive(cfg))
 	var dataDir *folder
 	if demo || cfg.NATS.URL == "" {
 		var err error
@@ -126,8 +128,11 @@ func services(cfg config.Config, demo bool) []service.Service {
 	for _, s := range Services {
 		switch {
 		case s.DemoOnly && !demo, s.Name == kafkabridge.Service.Name && !kafkasettings.Section.Of(cfg).Set(),
-			s.Name == archiver.Service.Name && !archivesettings.Section.Of(cfg).On():
+			s.Name == archiver.Service.Name && !archivesettings.Section.Of(cfg).On(),
+			s.Name == indexer.Service.Name && !indexsettings.Section.Of(cfg).On():
 			continue
+		case s.Name == indexer.Service.Name:
+			s.Run = indexer.RunBeside
 		case s.Name == kafkabridge.Service.Name:
 			s.Run = kafkabridge.RunBeside
 		}

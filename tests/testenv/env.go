@@ -97,7 +97,7 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 }
 
 // Services lists the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
-var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper", "archiver", "console"}
+var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper", "archiver", "console", "indexer"}
 
 // Replicated starts Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
 // behind a load balancer; here the second one has its own, which no client calls.
@@ -151,7 +151,8 @@ func (e *Env) provision(t testing.TB, settings string) {
 		t.Fatal(err)
 	}
 	e.env = append(e.env, "SIGNRELAY_NATS_URL="+e.NATSURL, "SIGNRELAY_REDIS_URL="+e.Redis.URL, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey,
-		"SIGNRELAY_ARCHIVE_URL=file://"+filepath.ToSlash(e.Archive()))
+		"SIGNRELAY_ARCHIVE_URL=file://"+filepath.ToSlash(e.Archive()),
+		"SIGNRELAY_INDEX_URL=sqlite://"+filepath.ToSlash(filepath.Join(e.DataDir, "index", "index.db")))
 	if hasUsers {
 		e.env = append(e.env, RedisUser(flow.Operator)...)
 		e.redisUsers = map[string]bool{}

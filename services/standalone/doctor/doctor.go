@@ -67,7 +67,7 @@ func Examine(ctx context.Context, cfg config.Config, o Options, report func(Find
 	groups := []func(context.Context) []Finding{
 		e.settings, e.templates, e.secrets,
 		e.nats, e.redis,
-		e.providers, e.vonage, e.smtp, e.shortener, e.archive, e.kafka,
+		e.providers, e.vonage, e.smtp, e.shortener, e.archive, e.index, e.kafka,
 		e.links, e.receipts, e.ingest,
 	}
 	found := make([]chan []Finding, len(groups))

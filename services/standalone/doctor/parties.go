@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,13 +17,19 @@ import (
 
 	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/index"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/service"
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
+	"github.com/signrelay/signrelay/services/indexer"
+	indexsettings "github.com/signrelay/signrelay/services/indexer/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/shortener"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
@@ -249,4 +256,46 @@ func (e *examination) kafka(ctx context.Context) []Finding {
 		cancel()
 	}
 	return all
+}
+
+// farBehind is the age of an event that is not in the index yet, from which the doctor reports it: 60 times the usual.
+const farBehind = time.Minute
+
+// index compares the search index with the log.
+func (e *examination) index(ctx context.Context) []Finding {
+	const check = "search index"
+	is := indexsettings.Section.Of(e.cfg)
+	switch {
+	case is.Disabled:
+		return []Finding{passed(check, "not needed: index.disabled is true")}
+	case !is.On():
+		return []Finding{{check, Warn, "index.url is empty: documents cannot be searched", "set it, or index.disabled: true if that is intended"}}
+	case index.Missing(is.URL):
+		return []Finding{{check, Warn, "there is no such file here: the indexer creates it when it starts", "run the doctor where the indexer runs, to check the index"}}
+	}
+	i, err := index.Open(ctx, is.URL)
+	if err != nil {
+		return []Finding{{check, Fail, masked(err), "check index.url, and the rights of its user: create schemas and tables"}}
+	}
+	defer func() { _ = i.Close() }()
+	at, err := i.Position(ctx)
+	if err != nil {
+		return []Finding{{check, Fail, masked(err), "see docs/operate.md, \"The search index\""}}
+	}
+	env, done, err := service.Open(ctx, e.cfg, "signrelay-doctor", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return []Finding{{check, Fail, masked(err), "the log cannot be read: see the findings about NATS"}}
+	}
+	defer done()
+	lag, err := indexer.Behind(ctx, event.Log{JS: env.JS, Stream: flow.Signing}, at, time.Now())
+	switch {
+	case err != nil:
+		return []Finding{{check, Fail, masked(err), "the log cannot be read: see the findings about NATS"}}
+	case lag.For > farBehind:
+		return []Finding{{
+			check, Fail, fmt.Sprintf("%d events behind the log, for %s", lag.Events, lag.For.Round(time.Second)),
+			"is the indexer running? Its log has the reason",
+		}}
+	}
+	return []Finding{passed(check, "%d events behind the log", lag.Events)}
 }

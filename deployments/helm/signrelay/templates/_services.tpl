@@ -6,7 +6,8 @@
 {{- range $name, $values := .Values.services -}}
 {{- $noKafka := and (eq $name "kafka-bridge") (not (dig "kafka" "brokers" list $.Values.config)) -}}
 {{- $noArchive := and (eq $name "archiver") (or (dig "archive" "disabled" false $.Values.config) (not (dig "archive" "url" "" $.Values.config))) -}}
-{{- $idle := or $noKafka $noArchive -}}
+{{- $noIndex := and (eq $name "indexer") (or (dig "index" "disabled" false $.Values.config) (not (dig "index" "url" "" $.Values.config))) -}}
+{{- $idle := or $noKafka $noArchive $noIndex -}}
 {{- if and $values.enabled (not $idle) -}}
 {{- $own := list -}}
 {{- range $stages -}}

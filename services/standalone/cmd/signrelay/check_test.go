@@ -102,6 +102,8 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 		"no Kafka":             {map[string]string{"KAFKA_BROKERS": ""}, []string{"kafka-bridge"}, "kafka.brokers: "},
 		"a Kafka password":     {map[string]string{"KAFKA_SASL_MECHANISM": "scram-sha-512", "KAFKA_SASL_USER": "u", "KAFKA_SASL_PASSWORD": "hunter2\u0221"}, []string{"kafka-bridge", "run"}, "kafka.sasl"},
 		"no archive":           {map[string]string{"ARCHIVE_URL": ""}, []string{"archiver"}, "archive.url: "},
+		"no index":             {map[string]string{"INDEX_URL": ""}, []string{"indexer"}, "index.url: "},
+		"an index's path":      {map[string]string{"INDEX_URL": "sqlite://index.db"}, all, "index.url: "},
 		"an archive's path":    {map[string]string{"ARCHIVE_URL": "s3://bucket/folder"}, all, "archive.url: "},
 		"a sandbox key":        {map[string]string{"SANDBOX_KEY": "no PEM"}, []string{"sandbox"}, "sandbox.key"},
 		"a database":           {map[string]string{"REDIS_URL": "redis://127.0.0.1/first"}, all, "redis.url: "},

@@ -53,7 +53,7 @@ func doctorCommand(ctx context.Context, c *call) error {
 		}
 		unwritten = cmp.Or(unwritten, c.printFinding(f))
 	}
-	cfg, err := standalone.Reach(standalone.WithArchive(c.cfg))
+	cfg, err := standalone.Reach(standalone.WithIndex(standalone.WithArchive(c.cfg)))
 	if err != nil {
 		report(doctor.Finding{Check: "data_dir", Status: doctor.Fail, Found: err.Error(), Fix: "run the doctor in the folder and as the user of `signrelay run`"})
 	}
