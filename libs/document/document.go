@@ -10,9 +10,9 @@ type State string
 
 // The states of a document.
 const (
-	Created   State = "created"   // the provider has it, and nobody was asked to sign
+	Created   State = "created"   // the provider has it, and no one was asked to sign
 	Waiting   State = "waiting"   // it waits for signatures
-	Completed State = "completed" // everybody has signed
+	Completed State = "completed" // all signers have signed
 	Declined  State = "declined"  // a person declined it
 	Voided    State = "voided"    // the sender withdrew it
 	Expired   State = "expired"   // the time to sign is over

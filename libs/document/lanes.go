@@ -181,7 +181,7 @@ func (x *explainer) causeHop(s event.Stored) Hop {
 			h.Note = x.name(i) + " signed"
 		}
 	case event.DocumentCompleted:
-		h.Note = "everybody signed"
+		h.Note = "all signed"
 	}
 	return h
 }

@@ -32,7 +32,7 @@ func (x *explainer) sentence(untold []Untold) string {
 		if x.d.Unverified > 0 && x.d.Unverified == x.d.Reported {
 			return "Nothing authenticated the callback about this document, so nothing follows from it."
 		}
-		return upper(x.provider()) + " has the document, and nobody was asked to sign yet."
+		return upper(x.provider()) + " has the document, and no one was asked to sign yet."
 	default:
 		return "The log has no event of this document."
 	}
@@ -47,9 +47,9 @@ func (x *explainer) waitingSentence(untold []Untold) string {
 	case len(x.d.People) == 0:
 		return "The document was sent, and the log names no signer yet."
 	case len(missing) == 0 && x.total > x.signed:
-		return "Everybody whom the log names has signed, and " + plural(x.total-x.signed, "signature is", "signatures are") + " missing."
+		return "Every signer in the log has signed, and " + plural(x.total-x.signed, "signature is", "signatures are") + " missing."
 	case len(missing) == 0:
-		return "Everybody whom the log names has signed, and the document is not completed yet."
+		return "Every signer in the log has signed, and the document is not completed yet."
 	}
 	if problem >= 0 {
 		return x.problemSentence(missing, untold)
@@ -85,7 +85,7 @@ func (x *explainer) beginning(i int, missing []int) string {
 	switch {
 	case x.knowsAll() && x.total-x.signed == 1 && x.total > 1, !x.knowsAll() && len(missing) == 1 && x.signed > 0:
 		return x.name(i) + " is the last to sign"
-	case len(missing) > 1 || x.total-x.signed > 1:
+	case (len(missing) > 1 || x.total-x.signed > 1) && x.onlyActive(missing) == i:
 		return x.name(i) + " signs next"
 	default:
 		return x.name(i) + " has not signed"
@@ -251,7 +251,7 @@ func was(n int) string {
 }
 
 func (x *explainer) completedSentence(untold []Untold) string {
-	who := "Everybody has signed"
+	who := "All signers have signed"
 	switch {
 	case x.total == 1 && len(x.d.People) == 1:
 		who = x.name(0) + " has signed"
@@ -277,7 +277,11 @@ func (x *explainer) completedSentence(untold []Untold) string {
 		}
 	}
 	if i := slices.IndexFunc(untold, func(u Untold) bool { return !u.Minor }); i >= 0 {
-		parts = append(parts, "to "+x.nameOf(untold[i])+", "+x.missed(untold[i]))
+		by := ""
+		if untold[i].Channel != "" {
+			by = " " + byChannels([]string{untold[i].Channel})
+		}
+		parts = append(parts, x.nameOf(untold[i])+" was not notified"+by+": "+untold[i].Because)
 	} else if n := len(x.d.People); got == n && n > 0 {
 		parts = append(parts, map[bool]string{true: "was notified", false: "all were notified"}[n == 1])
 		if n == 2 {
@@ -289,10 +293,10 @@ func (x *explainer) completedSentence(untold []Untold) string {
 	if slices.ContainsFunc(x.d.Files, func(f File) bool { return f.Kind == "signed" }) {
 		parts = append(parts, "the signed file is archived")
 	}
-	if len(parts) == 0 {
-		return who + "."
+	if len(parts) > 0 {
+		parts[len(parts)-1] = "and " + parts[len(parts)-1]
 	}
-	return who + ", " + list(append(parts[:len(parts)-1:len(parts)-1], "and "+parts[len(parts)-1])) + "."
+	return strings.Join(append([]string{who}, parts...), ", ") + "."
 }
 
 func (x *explainer) nameOf(u Untold) string {

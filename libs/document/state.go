@@ -69,12 +69,16 @@ func (d *Document) asked() bool {
 // unknown.
 func (d *Document) Signed() (signed, known int) {
 	for i := range d.People {
-		if !d.People[i].SignedAt.IsZero() {
+		switch p := &d.People[i]; {
+		case !p.SignedAt.IsZero():
 			signed++
+			known++
+		case p.State != PersonErased: // whether an erased person still signs is not known
+			known++
 		}
 	}
 	signed += d.UnnamedSigned
-	return signed, max(len(d.People), signed)
+	return signed, max(known, signed)
 }
 
 func (p *Person) state(d *Document) PersonState {

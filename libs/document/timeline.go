@@ -402,7 +402,7 @@ var fileWords = map[string]string{"original": "The file as it was sent", "signed
 // factWords are the titles of facts.
 var factWords = map[string]string{
 	event.DocumentCreated: "{provider} has the document", event.DocumentSent: "The document was sent", event.DocumentFilled: "All fields are filled in",
-	event.DocumentCompleted: "Everybody has signed", event.DocumentDeclined: "The document was declined", event.DocumentVoided: "The sender withdrew the document",
+	event.DocumentCompleted: "All signers have signed", event.DocumentDeclined: "The document was declined", event.DocumentVoided: "The sender withdrew the document",
 	event.DocumentExpired: "The time to sign is over", event.DocumentHeld: "An operator put the document under a legal hold",
 	event.DocumentReleased: "An operator ended the legal hold", event.RecipientQueued: "{provider} sends the document to {who} later",
 	event.RecipientSent: "{provider} sent the document to {who}", event.RecipientOpened: "{who} opened the message or the document",

@@ -30,7 +30,7 @@ type Untold struct {
 	Others   int           `json:"others,omitempty"`   // other messages that are held for the same reason
 	// Reached are the channels on which the person got the same message.
 	Reached []string `json:"reached,omitempty"`
-	// Minor is true if nobody has to do anything: the person was reached on another channel, the turn has not come, or the message waits for a
+	// Minor is true if an operator need not do anything: the person was reached on another channel, the turn has not come, or the message waits for a
 	// time.
 	Minor bool `json:"minor,omitempty"`
 }
