@@ -149,3 +149,7 @@ func TestSameLawAsPastOf(t *testing.T) {
 		}
 	})
 }
+
+func stamp(minute int) *timestamppb.Timestamp {
+	return timestamppb.New(begin.Add(time.Duration(minute) * time.Minute))
+}

@@ -148,6 +148,9 @@ func (x *explainer) nextReminders(i int, add func(Next)) {
 	}
 	invited := due.Add(-days[number-1])
 	for n := number; n < len(days); n++ {
+		if !x.facts.ExpiresAt.IsZero() && invited.Add(days[n]).After(x.facts.ExpiresAt) {
+			break // the document has ended by then
+		}
 		add(Next{At: invited.Add(days[n]), Text: "Reminder " + strconv.Itoa(n+1) + " of " + strconv.Itoa(len(days)) + " to " + x.name(i), Person: i})
 	}
 }
