@@ -38,7 +38,7 @@ run: bin/signrelay ## Build and run everything in one process: start here
 	@./bin/signrelay run
 
 # The packages of tests/ that start programs. Those with the longest waits are first, so that they wait at the same time.
-WAITING := kafka examples observe permissions restore e2e security contract month subscribe
+WAITING := kafka examples observe permissions restore console e2e security contract month subscribe
 # These also run code of libs/ in their own process, so they use the race detector, if any. The other packages start programs that are built
 # without it.
 RACED   := permissions security
@@ -237,8 +237,8 @@ npm:
 	$(call in-ci,command -v npm,nodejs npm)
 
 .PHONY: node-packages
-node-packages: npm # asyncapi.yaml is read with the AsyncAPI initiative's own parser; titles are tested with linkifiers
-	@if command -v npm >/dev/null; then for folder in tests/contract/parser libs/realtest/npm/linkifier; do libs/realtest/npm/fetch.sh $$folder >/dev/null || exit 1; done; fi
+node-packages: npm # asyncapi.yaml is read with the AsyncAPI initiative's own parser; titles are tested with linkifiers; pages with axe-core
+	@if command -v npm >/dev/null; then for folder in tests/contract/parser tests/console/axe libs/realtest/npm/linkifier; do libs/realtest/npm/fetch.sh $$folder >/dev/null || exit 1; done; fi
 
 # Without Java and Maven, the tests use a protocol server in their own process instead of a broker, and report it. In CI they fail.
 .PHONY: kafka-broker

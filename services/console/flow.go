@@ -57,7 +57,10 @@ func flowPage(r *Request) (View, error) {
 		Findings: findings(snapshot, r.Now), Streams: snapshot.Streams, Used: snapshot.Used, Limit: snapshot.Limit, At: snapshot.At, Since: snapshot.Since,
 		Others: []StageView{},
 	}
-	data.Columns = make([][]StageView, 3)
+	if data.Streams == nil {
+		data.Streams = []StreamState{} // in JSON an empty list, not null
+	}
+	data.Columns = [][]StageView{{}, {}, {}}
 	for i, state := range snapshot.Stages {
 		stage := viewOf(state, r.Now)
 		if column := columnOf(flow.Stages[i]); column >= 0 {

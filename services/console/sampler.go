@@ -140,7 +140,7 @@ func (s *sampler) keep(next Snapshot) {
 	for i := range next.Stages {
 		stage := &next.Stages[i]
 		// A replica asks for work again after each batch, so one sample may fall between two requests.
-		if _, known := s.active[stage.Name]; stage.Active || !known {
+		if _, known := s.active[stage.Name]; stage.Active || !known && !stage.Optional {
 			s.active[stage.Name] = next.At
 		}
 		stage.Active = next.At.Sub(s.active[stage.Name]) < activeFor

@@ -41,7 +41,7 @@ func (s *Server) teams(ctx context.Context) ([]Team, error) {
 			continue
 		}
 		t := Team{
-			Name: info.Name, Copy: strings.HasPrefix(info.Config.DeliverSubject, flow.CopyDelivery), Filters: info.Config.FilterSubjects,
+			Name: info.Name, Copy: strings.HasPrefix(info.Config.DeliverSubject, flow.CopyDelivery), Filters: append([]string{}, info.Config.FilterSubjects...),
 			Behind: info.NumPending, Unacked: info.NumAckPending, Created: info.Created.UTC(),
 		}
 		if info.Config.FilterSubject != "" {

@@ -159,10 +159,12 @@ shortener: {public_url: "https://sign.acme.example"}
 	}
 }
 
-// ours are the services of the flow.
+// ours are the services of the flow that run without a profile.
 func ours() (names []string) {
 	for _, d := range flow.Producers {
-		names = append(names, d.Name)
+		if d.Name != flow.Console {
+			names = append(names, d.Name)
+		}
 	}
 	for _, s := range flow.Stages {
 		if !slices.Contains(names, s.Program()) {

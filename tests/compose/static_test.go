@@ -37,6 +37,9 @@ const (
 	cluster  = "deployments/compose/cluster.yml"
 )
 
+// withConsole are our services with the console, which runs only in its profile: it needs users and an https address.
+func withConsole() []string { return append(ours(), "console") }
+
 // load reads compose files as docker compose does, with these variables and no others.
 func load(t *testing.T, env []string, files ...string) *types.Project {
 	t.Helper()
@@ -84,7 +87,7 @@ func TestServicesAreThoseOfTheMap(t *testing.T) {
 // The containers of the flow and the sandbox run as no user of the host, and have only the permissions that they need.
 func TestContainersAreConfined(t *testing.T) {
 	t.Parallel()
-	project := load(t, []string{"COMPOSE_PROFILES=observe"}, base, cluster)
+	project := load(t, []string{"COMPOSE_PROFILES=observe,console"}, base, cluster)
 	for _, name := range project.ServiceNames() {
 		s := project.Services[name]
 		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.Privileged {
@@ -115,7 +118,7 @@ func TestContainersAreConfined(t *testing.T) {
 			t.Errorf("%s has no restart policy or no health check", name)
 		}
 	}
-	for _, name := range append(ours(), "sandbox", "provision", "demo-certificate") {
+	for _, name := range append(withConsole(), "sandbox", "provision", "demo-certificate") {
 		s := project.Services[name]
 		if s.User != "65532:65532" {
 			t.Errorf("%s runs as %q", name, s.User)
@@ -141,10 +144,10 @@ func TestNATSUsersAreTheServices(t *testing.T) {
 	passwordOf := func(user string) string {
 		return "NATS_" + strings.ToUpper(strings.ReplaceAll(user, "-", "_")) + "_PASSWORD"
 	}
-	for _, user := range append(ours(), "operator") {
+	for _, user := range append(withConsole(), "operator") {
 		env = append(env, passwordOf(user)+"=of-"+user)
 	}
-	project := load(t, env, base, cluster)
+	project := load(t, append(env, "COMPOSE_PROFILES=console"), base, cluster)
 	for name, user := range users() {
 		s := project.Services[name]
 		if got := value(s.Environment, "SIGNRELAY_NATS_USER"); got != user {
@@ -175,7 +178,7 @@ func TestNATSUsersAreTheServices(t *testing.T) {
 
 func users() map[string]string {
 	all := map[string]string{"provision": "operator"}
-	for _, name := range ours() {
+	for _, name := range withConsole() {
 		all[name] = name
 	}
 	return all
@@ -208,9 +211,9 @@ func TestSettingsReachContainers(t *testing.T) {
 	t.Parallel()
 	made := madeAtFirst(t)
 	for _, files := range [][]string{{base}, {base, cluster}} {
-		project := load(t, nil, files...)
+		project := load(t, []string{"COMPOSE_PROFILES=console"}, files...)
 		published := map[string][]string{}
-		for _, name := range append(ours(), "sandbox", "provision") {
+		for _, name := range append(withConsole(), "sandbox", "provision") {
 			s := project.Services[name]
 			cfg := settingsOf(t, made, s)
 			for _, p := range s.Ports {
@@ -230,7 +233,7 @@ func TestSettingsReachContainers(t *testing.T) {
 				}
 			}
 		}
-		want := map[string][]string{"ingest": {":8080"}, "shortener": {":8083"}, "sms-sender": {":8084"}, "sandbox": {":8082"}}
+		want := map[string][]string{"ingest": {":8080"}, "shortener": {":8083"}, "sms-sender": {":8084"}, "sandbox": {":8082"}, "console": {":8081"}}
 		if diff := cmp.Diff(want, published); diff != "" {
 			t.Errorf("published ports (-want +got):\n%s", diff)
 		}
@@ -350,7 +353,7 @@ func TestDockerfileBuildsEveryProgram(t *testing.T) {
 	for _, found := range regexp.MustCompile(`(?m)^FROM image AS (\S+)$`).FindAllSubmatch(text, -1) {
 		stages = append(stages, string(found[1]))
 	}
-	want := append(ours(), "sandbox", "signrelay")
+	want := append(withConsole(), "sandbox", "signrelay")
 	slices.Sort(want)
 	if slices.Sort(stages); !slices.Equal(want, stages) {
 		diff := cmp.Diff(want, stages)

@@ -217,6 +217,14 @@ var undocumented = map[string]string{
 
 	"GET /{$}":             "the sandbox's page",
 	"GET /emails/{number}": "the sandbox's page",
+
+	"GET /signin":               "the console's page, for browsers",
+	"POST /signin":              "the console's page, for browsers",
+	"POST /signout":             "the console's page, for browsers",
+	"GET /signin/oidc":          "leads a browser to the identity provider",
+	"GET /signin/oidc/callback": "the identity provider leads a browser back to it",
+	"GET /live":                 "says to a page of the console that there is news",
+	"GET /assets/{name}":        "a file of the console's pages",
 }
 
 // subfolders are the folders in a folder, without these.
@@ -310,6 +318,10 @@ func registered(t *testing.T, folder string) map[string]bool {
 			return true
 		})
 		ast.Inspect(file, func(n ast.Node) bool {
+			if method, path, ok := consolePage(n); ok {
+				routes[method+" "+strings.Replace(path, "{$}", "", 1)] = true
+				return true
+			}
 			call, ok := n.(*ast.CallExpr)
 			if !ok || len(call.Args) != 2 {
 				return true
@@ -319,6 +331,9 @@ func registered(t *testing.T, folder string) map[string]bool {
 				return true
 			}
 			pattern := pattern(call.Args[0], variables)
+			if strings.HasSuffix(path, filepath.Join("console", "server.go")) { // it registers the literals of type Page
+				return true
+			}
 			if !looksLikeARoute.MatchString(pattern) {
 				t.Errorf("%s registers a route that this test cannot parse: %s", path, pattern)
 			}
@@ -327,6 +342,17 @@ func registered(t *testing.T, folder string) map[string]bool {
 		})
 	})
 	return routes
+}
+
+// consolePage returns the method and the path of a literal of the console's type Page, whose fields have no names.
+func consolePage(n ast.Node) (method, path string, ok bool) {
+	page, ok := n.(*ast.CompositeLit)
+	if !ok || page.Type != nil || len(page.Elts) != 6 {
+		return "", "", false
+	}
+	method, isMethod := literal(page.Elts[0])
+	path, isPath := literal(page.Elts[1])
+	return method, path, isMethod && isPath && looksLikeARoute.MatchString(method+" "+path)
 }
 
 func pattern(e ast.Expr, variables map[string]ast.Expr) string {

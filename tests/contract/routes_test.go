@@ -64,6 +64,28 @@ func (v visitor) atWork() {
 	v.texts(v.h.IngestURL)
 	v.admin("signrelay", http.StatusOK)
 	v.sandbox()
+	v.console()
+}
+
+// console calls the console's pages as a script does. In the demo its reader has all roles.
+func (v visitor) console() {
+	json, home := http.Header{"Accept": {"application/json"}}, "http://"+v.h.Address("SIGNRELAY_CONSOLE_ADDR")
+	for path, at := range map[string]string{
+		"/": "/", "/sources": "/sources", "/sources/{provider}/{name}": "/sources/clickwrap/demo", "/subscribers": "/subscribers", "/me": "/me",
+	} {
+		v.wants(http.StatusOK, path, v.request(http.MethodGet, home+at, json, ""))
+		v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, home+at+"?tiem=utc", json, ""))
+	}
+	source := "/sources/{provider}/{name}"
+	v.wants(http.StatusNotFound, source, v.request(http.MethodGet, home+"/sources/clickwrap/other", json, ""))
+	page := send(v.t, v.request(http.MethodGet, home+"/sources/clickwrap/demo", http.Header{"Accept": {"text/html"}}, ""))
+	_, token, _ := strings.Cut(string(page.body), `name="token" value="`)
+	token, _, _ = strings.Cut(token, `"`)
+	json = maps.Clone(json)
+	v.wants(http.StatusForbidden, source, v.request(http.MethodPost, home+"/sources/clickwrap/demo", json, ""))
+	json.Set("Signrelay-Token", token)
+	v.wants(http.StatusOK, source, v.request(http.MethodPost, home+"/sources/clickwrap/demo", json, ""))
+	v.wants(http.StatusNotFound, source, v.request(http.MethodPost, home+"/sources/clickwrap/other", json, ""))
 }
 
 func (v visitor) withoutNATS() {

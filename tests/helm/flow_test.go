@@ -26,8 +26,8 @@ func unknownServices(m manifests) []string {
 	for _, f := range folders {
 		switch name := f.Name(); name {
 		case "standalone", "sections":
-		case "kafka-bridge", "archiver", "indexer", "sandbox":
-			wanted := map[string]bool{"kafka-bridge": m.setting("kafka", "brokers") != nil, "archiver": m.setting("archive", "url") != nil, "indexer": m.setting("index", "url") != nil, "sandbox": sandboxOn(m)}
+		case "console", "kafka-bridge", "archiver", "indexer", "sandbox":
+			wanted := map[string]bool{"console": m.setting("console", "url") != nil, "kafka-bridge": m.setting("kafka", "brokers") != nil, "archiver": m.setting("archive", "url") != nil, "indexer": m.setting("index", "url") != nil, "sandbox": sandboxOn(m)}
 			r.unless((running[name] != nil) == wanted[name], "%s runs: %t", name, running[name] != nil)
 			delete(running, name)
 		default:

@@ -15,7 +15,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		`servicse: {}`:                                                                                   "servicse",
 		`services: {ingest: {replicas: 0}}`:                                                              "/services/ingest/replicas",
 		`services: {ingest: {replica: 3}}`:                                                               "/services/ingest",
-		`services: {console: {enabled: true}}`:                                                           "console",
+		`services: {counter: {enabled: true}}`:                                                           "counter",
 		`config: {smtp: {}}`:                                                                             "/config",
 		`config: {sources: [{name: Acme, provider: clickwrap}]}`:                                         "/config/sources/0/name",
 		`config: {sources: [{name: acme}]}`:                                                              "provider",

@@ -222,6 +222,10 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 		consumers = append(consumers, s.Name)
 	}
 
+	stages := map[string]bool{} // "<stream> <consumer>"
+	for _, s := range flow.Stages {
+		stages[s.Stream+" "+s.Name], stages[flow.Replay+" "+s.Name] = true, true
+	}
 	for _, u := range flow.Users() {
 		described := map[string]bool{"KV_" + flow.State: true}
 		read, removes := map[string]bool{}, map[string]bool{}
@@ -237,10 +241,11 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 				removes[s] = true
 			}
 		}
-		unpins := false
+		unpins, watches := false, false
 		for _, d := range flow.Producers {
 			if d.Name == u.Name {
 				uses(d.Uses)
+				watches = d.Uses.Watches
 			}
 		}
 		for _, s := range flow.Stages {
@@ -264,7 +269,7 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 		}
 		for _, stream := range streams {
 			for _, verb := range streamVerbs {
-				check(fmt.Sprintf(verb, stream), verb == server.JSApiStreamInfoT && described[stream] || verb == server.JSDirectMsgGetT && read[stream] ||
+				check(fmt.Sprintf(verb, stream), watches && verb == server.JSApiConsumerListT && stream == flow.Signing || verb == server.JSApiStreamInfoT && described[stream] || verb == server.JSDirectMsgGetT && read[stream] ||
 					removes[stream] && (verb == server.JSApiStreamPurgeT && strings.HasPrefix(stream, "KV_") || verb == server.JSApiMsgDeleteT && !strings.HasPrefix(stream, "KV_")))
 			}
 			for _, consumer := range consumers {
@@ -272,6 +277,7 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 					own := works[stream+" "+consumer]
 					check(fmt.Sprintf(verb, stream, consumer), own && (verb == server.JSApiConsumerInfoT || verb == server.JSApiRequestNextT ||
 						verb == server.JSApiConsumerUnpinT && unpins && stream == flow.Signing) ||
+						watches && verb == server.JSApiConsumerInfoT && stages[stream+" "+consumer] ||
 						len(removes) > 0 && verb == server.JSApiConsumerInfoT && stream == flow.Signing && consumer == flow.Enricher)
 				}
 			}

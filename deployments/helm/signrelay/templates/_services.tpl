@@ -7,7 +7,8 @@
 {{- $noKafka := and (eq $name "kafka-bridge") (not (dig "kafka" "brokers" list $.Values.config)) -}}
 {{- $noArchive := and (eq $name "archiver") (or (dig "archive" "disabled" false $.Values.config) (not (dig "archive" "url" "" $.Values.config))) -}}
 {{- $noIndex := and (eq $name "indexer") (or (dig "index" "disabled" false $.Values.config) (not (dig "index" "url" "" $.Values.config))) -}}
-{{- $idle := or $noKafka $noArchive $noIndex -}}
+{{- $noConsole := and (eq $name "console") (not (dig "console" "url" "" $.Values.config)) -}}
+{{- $idle := or $noConsole $noKafka $noArchive $noIndex -}}
 {{- if and $values.enabled (not $idle) -}}
 {{- $own := list -}}
 {{- range $stages -}}

@@ -1,0 +1,279 @@
+// Package console_test opens the console's pages in a browser, with everything running: without script, on a phone and on a desk, dark and light.
+package console_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/tests/testenv"
+)
+
+// pages are walked at each size, in both colour schemes. The next page adds its row here.
+var pages = []struct{ name, path, want string }{
+	{"flow", "/", "From callback to signer"},
+	{"sources", "/sources", "clickwrap"},
+	{"source", "/sources/clickwrap/demo", "Paste this at the provider"},
+	{"subscribers", "/subscribers", "team"},
+	{"me", "/me", "Actions"},
+	{"problem", "/sources/clickwrap/nothing", "No source has this name"},
+}
+
+// Each page fits a phone, has no error in the browser's console and no serious fault that axe-core finds. Its first view is small and fast.
+func TestPagesAreAccessible(t *testing.T) {
+	t.Parallel()
+	axe := axeCore(t)
+	b := newBrowser(t)
+	h := testenv.Standalone(t)
+	h.Play(t, "clickwrap", "two-signers")
+	h.WaitIdle(t)
+	home := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR")
+	h.Until(t, "the console has looked at the story", func() bool { return strings.Contains(b.textAt(home+"/"), "events") })
+	for _, size := range []struct {
+		width, height int64
+	}{{1280, 900}, {360, 740}} {
+		for _, scheme := range []string{"light", "dark"} {
+			for _, p := range pages {
+				name := fmt.Sprintf("%s-%d-%s", p.name, size.width, scheme)
+				b.do(
+					emulation.SetDeviceMetricsOverride(size.width, size.height, 1, size.width < 500),
+					emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+				)
+				b.do(chromedp.Navigate(home + p.path))
+				if text := b.text("body"); !strings.Contains(text, p.want) {
+					t.Errorf("%s does not show %q: %.300s", name, p.want, text)
+				}
+				var width int64
+				b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
+				if width > size.width {
+					t.Errorf("%s is %d pixels wide", name, width)
+				}
+				for _, fault := range b.faults(axe) {
+					t.Errorf("%s: %s", name, fault)
+				}
+				if folder := os.Getenv("SIGNRELAY_TEST_SCREENSHOTS"); folder != "" {
+					b.screenshot(filepath.Join(folder, name+".png"))
+				}
+			}
+		}
+	}
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	for _, text := range b.errors {
+		if !strings.Contains(text, "404") { // the page of a problem
+			t.Errorf("the browser's console: %s", text)
+		}
+	}
+}
+
+// The numbers change without a reload, the reader can pause that, and the keys lead to the places.
+func TestPageIsLive(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	h := testenv.Standalone(t)
+	home := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR")
+	b.do(chromedp.Navigate(home+"/"), chromedp.WaitVisible("#pause", chromedp.ByQuery))
+	if got := b.text("#sources"); !strings.Contains(got, "None yet") {
+		t.Fatalf("before the first callback: %s", got)
+	}
+	h.Play(t, "clickwrap", "one-signer")
+	h.Until(t, "the page shows the callback without a reload", func() bool { return strings.Contains(b.text("#sources"), "ago") })
+	b.do(chromedp.KeyEvent("p"))
+	if got := b.text("#live"); !strings.Contains(got, "Paused") {
+		t.Errorf("after p the page says %q", got)
+	}
+	b.do(chromedp.KeyEvent("g"), chromedp.KeyEvent("o"), chromedp.WaitVisible(`nav a[href="/sources"][aria-current]`, chromedp.ByQuery))
+	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"), chromedp.WaitVisible("#url", chromedp.ByQuery))
+}
+
+// The first view of the largest page needs at most 150 kB and 300 ms, without a cache.
+func TestFirstViewIsSmall(t *testing.T) {
+	t.Parallel()
+	h := testenv.Standalone(t)
+	home := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR")
+	get := func(path string) (string, int) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, home+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Accept-Encoding", "gzip")
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %v, status %d", path, err, response.StatusCode)
+		}
+		return string(body), len(body)
+	}
+	get("/") // connects
+	began := time.Now()
+	body, size := get("/")
+	took := time.Since(began)
+	for _, part := range strings.Split(body, `"`) {
+		if strings.HasPrefix(part, "/assets/") {
+			_, n := get(part)
+			size += n
+		}
+	}
+	t.Logf("first view: %d bytes, the page in %v", size, took)
+	if size > 150_000 || took > 300*time.Millisecond {
+		t.Errorf("first view: %d bytes, the page in %v", size, took)
+	}
+}
+
+// axeCore returns the script of axe-core, which is fetched once.
+func axeCore(t *testing.T) string {
+	t.Helper()
+	realtest.Server(t, "Chromium")
+	if _, err := exec.LookPath("npm"); err != nil {
+		realtest.Missing(t, "no npm: install npm, which fetches axe-core")
+	}
+	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(testenv.Root(), "libs/realtest/npm/fetch.sh"), filepath.Join(testenv.Root(), "tests/console/axe"))
+	fetch.Stderr = t.Output()
+	folder, err := fetch.Output()
+	if err != nil {
+		t.Fatalf("fetch axe-core: %v", err)
+	}
+	script, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(folder)), "node_modules/axe-core/axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(script)
+}
+
+// browser is a page in a real browser.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+
+	mutex  sync.Mutex
+	errors []string // in the browser's console
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	realtest.Server(t, "Chromium")
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		realtest.Missing(t, "no Chromium: install the package chromium")
+	}
+	// Not t.TempDir: Chromium's helper processes write for a moment after it has ended.
+	folder, err := os.MkdirTemp("", "signrelay-browser-") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(folder))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox does not work for root
+	}
+	allocator, end := chromedp.NewExecAllocator(context.Background(), options...) // t's context ends before the clean-up
+	ctx, _ := chromedp.NewContext(allocator)
+	b := &browser{t: t, ctx: ctx}
+	t.Cleanup(func() {
+		end()
+		_ = os.RemoveAll(folder) // files of a helper process
+	})
+	chromedp.ListenTarget(ctx, func(event any) {
+		b.mutex.Lock()
+		defer b.mutex.Unlock()
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			b.errors = append(b.errors, e.ExceptionDetails.Error())
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.LevelError {
+				b.errors = append(b.errors, e.Entry.Text+" "+e.Entry.URL)
+			}
+		}
+	})
+	// The context of the first call is the browser's own, so it has no time limit.
+	if err := chromedp.Run(ctx, emulation.SetDeviceMetricsOverride(1280, 900, 1, false)); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// do runs actions in order. An element that does not appear within the time limit ends the test.
+func (b *browser) do(actions ...chromedp.Action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		b.t.Fatalf("in the browser: %v", err)
+	}
+}
+
+func (b *browser) text(selector string) string {
+	b.t.Helper()
+	var text string
+	b.do(chromedp.Text(selector, &text, chromedp.ByQuery))
+	return text
+}
+
+func (b *browser) textAt(url string) string {
+	b.t.Helper()
+	b.do(chromedp.Navigate(url))
+	return b.text("body")
+}
+
+// faults returns the serious and critical faults that axe-core finds. It runs outside the page's policy, which forbids other scripts.
+func (b *browser) faults(axe string) (all []string) {
+	b.t.Helper()
+	var found string
+	b.do(
+		chromedp.Evaluate(axe+"; 0", nil),
+		chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then((r) => JSON.stringify(r.violations.map((v) => ({
+			id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.html + " " + (n.any[0] ? n.any[0].message : ""))}))))`, &found,
+			func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
+	)
+	var violations []struct {
+		ID, Impact, Help string
+		Nodes            []string
+	}
+	if err := json.Unmarshal([]byte(found), &violations); err != nil {
+		b.t.Fatalf("axe-core: %v: %s", err, found)
+	}
+	for _, v := range violations {
+		if v.Impact == "serious" || v.Impact == "critical" {
+			all = append(all, fmt.Sprintf("%s (%s): %s: %.600q", v.ID, v.Impact, v.Help, v.Nodes))
+		}
+	}
+	return all
+}
+
+func (b *browser) screenshot(path string) {
+	b.t.Helper()
+	var picture []byte
+	b.do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		picture, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).Do(ctx)
+		return err
+	}), chromedp.FullScreenshot(&picture, 100))
+	if err := os.WriteFile(path, picture, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
