@@ -76,6 +76,7 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 		"INGEST_ADDR": "127.0.0.1:0", "LINKS_ADDR": "127.0.0.1:0", "RECEIPTS_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
 		"CONSOLE_ADDR": "127.0.0.1:0", "SANDBOX_ADDR": "127.0.0.1:0", "SMTP_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(dir, "data"),
 		"ARCHIVE_URL": "file://" + filepath.ToSlash(filepath.Join(dir, "archive")),
+		"INDEX_URL":   "sqlite://" + filepath.ToSlash(filepath.Join(dir, "index", "index.db")),
 	}
 	file("templates/en/invitation.sms.tmpl", "{{define \"sms\"}}{{.Nonsense}}{{end}}")
 	all := append(those(t, "ingest enricher shortener sms-sender email-sender kafka-bridge sandbox", func(service.Service) bool { return true }), "run")
