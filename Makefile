@@ -72,7 +72,7 @@ check: ## Vet, gofmt, and every test that starts no server and no program
 #
 # go test would also vet each package and, for the facts that vet needs, every dependency of it from its source. make check and make lint vet.
 .PHONY: test
-test: redis-server chromium prometheus kcat python npm ## Run every module's tests; with CI=true, also the race detector
+test: redis-server postgres chromium prometheus kcat python npm ## Run every module's tests; with CI=true, also the race detector
 	@$(MAKE) --no-print-directory -j3 compile-own test-programs test-apart
 	@$(MAKE) --no-print-directory test-own
 
@@ -215,6 +215,10 @@ redis-server:
 # Programs that only some tests need. In CI, make installs them: $(call in-ci,<test for the program>,<packages>).
 in-ci = @$(1) >/dev/null 2>&1 || [ "$${CI:-}" != true ] || { echo "installing $(2) for the tests"; \
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
+
+.PHONY: postgres
+postgres: # the search index is tested with a real PostgreSQL
+	$(call in-ci,command -v initdb || ls /usr/lib/postgresql/*/bin/initdb,postgresql)
 
 .PHONY: chromium
 chromium: # pages are tested in a real browser

@@ -2,6 +2,7 @@ package realtest
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"net/url"
 	"os"
@@ -15,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"database/sql"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 )

@@ -41,6 +41,10 @@ func TestNothingIsLeftOfAnErasedStory(t *testing.T) {
 				t.Errorf("a late callback: %d", status)
 			}
 			h.WaitIdle(t)
+			h.Until(t, "the search index has no more events to read", func() bool {
+				c, err := h.JetStream(t).Consumer(t.Context(), flow.Signing, flow.Indexer)
+				return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+			})
 			if n := h.Count(t, flow.Signing, event.DocumentFilter(document)); n != 0 {
 				t.Errorf("after the late callback: %d events", n)
 			}
@@ -51,7 +55,7 @@ func TestNothingIsLeftOfAnErasedStory(t *testing.T) {
 			} else {
 				h.Processes["signrelay"].Stop()
 			}
-			left, err := erase.SearchFiles(context.Background(), h.DataDir, texts...) // the NATS server's files, and the archive
+			left, err := erase.SearchFiles(context.Background(), h.DataDir, texts...) // the NATS server's files, the archive and the search index
 			if err != nil || len(left) > 0 {
 				t.Errorf("left: %v, %v", left, err)
 			}
