@@ -18,7 +18,7 @@ var ErrNone = errors.New("the index does not have this document")
 
 // mostVerified is the number of documents whose words a search reads only to count them: a piece of more than three characters may not be in a
 // document that has all its terms. With more of them, Total is an estimate.
-const mostVerified = 20_000
+const mostVerified = 10_000
 
 // mostIDs is the number of ids up to which those with a beginning are looked up one by one.
 const mostIDs = 5000
@@ -327,8 +327,24 @@ func (w way) terms() (all []string) {
 				all = append(all, term)
 			}
 		})
-		return all
+		return spread(all)
 	}
+}
+
+// mostTerms is the number of terms of a word that are read. An address has 30: their postings are 30 MB in 10^6 documents, and the candidates are
+// verified anyway.
+const mostTerms = 10
+
+// spread returns up to mostTerms of the terms: from the beginning, the middle and the end of the word.
+func spread(terms []string) []string {
+	if len(terms) <= mostTerms {
+		return terms
+	}
+	some := make([]string, mostTerms)
+	for n := range some {
+		some[n] = terms[n*(len(terms)-1)/(mostTerms-1)]
+	}
+	return some
 }
 
 // sure reports whether each document with the terms matches.
@@ -349,7 +365,13 @@ func (r *reader) matchWay(w way, block int64, terms map[string][]byte) (m matche
 		}
 		return m, nil
 	}
-	for n, term := range w.terms() {
+	wanted := w.terms()
+	slices.SortFunc(wanted, func(a, b string) int { return len(terms[a]) - len(terms[b]) }) // the rarest first
+	for n, term := range wanted {
+		if len(terms[term]) == 0 {
+			*m.may = set{}
+			break
+		}
 		one := m.may
 		if n > 0 {
 			one = new(set)
