@@ -30,6 +30,32 @@ const attacks = "TestAttacks/while/"
 
 // guards has the order of SECURITY.md.
 var guards = []guard{
+	// The console.
+	{"a page needs its role", "services/console/page.go",
+		[]edit{{"p.Role != Anyone && !r.Can(p.Role)", "false && !r.Can(p.Role)"}},
+		"tests", "security", "TestConsoleRolesHold", "with the role look: status 200"},
+	{"a page needs a sign-in", "services/console/page.go",
+		[]edit{{"p.Role == 0 || !r.Can(Anyone) && p.Role != Anyone", "false"}},
+		"tests", "security", "TestConsoleRolesHold", "without a sign-in: status 403"},
+	{"a form needs its session's token", "services/console/server.go",
+		[]edit{{"return id != \"\" && hmac.Equal([]byte(s.token(id)), []byte(token))", "return hmac.Equal(nil, nil)"}},
+		"tests", "security", "TestConsoleRefusesForgedForms", "no token: status 303"},
+	{"a page of another site cannot send a form", "services/console/server.go",
+		[]edit{{"return service.Private(\"console.hosts\", hosts, mux)", "_ = service.Private(\"console.hosts\", hosts, mux)\n\treturn mux"}},
+		"tests", "security", "TestConsoleRefusesForgedForms", "another site: status 303"},
+	{"no page may be framed or run other scripts", "services/console/server.go",
+		[]edit{{"script-src 'self'; ", ""}, {"base-uri 'none'; frame-ancestors 'none'", ""}},
+		"tests", "security", "TestConsoleCannotBeFramedOrScripted", "the policy lacks"},
+	{"a sign-in ends the session that the browser had", "services/console/signin.go",
+		[]edit{{"	s.sessions.end(s.cookieOf(r.Request, \"session\"))\n	settings := s.settings", "	settings := s.settings"}},
+		"tests", "security", "TestConsoleSessionsCannotBeFixed", "the planted session still works"},
+	{"next leads to the console only", "services/console/signin.go",
+		[]edit{{"	if err != nil || u.Scheme != \"\"", "	if false && err != nil && u.Scheme != \"\""}},
+		"tests", "security", "TestConsoleLeadsToNoOtherSite", "leads to \"//evil.example\""},
+	{"failed sign-ins are limited", "services/console/signin.go",
+		[]edit{{"wait > 0 {", "false && wait > 0 {"}},
+		"tests", "security", "TestConsolePasswordsCannotBeGuessed", "the sixth attempt: status 303"},
+
 	// Replays.
 	{"ingest looks up in the log what the dedupe store may have lost", "services/ingest/ask.go",
 		[]edit{{"if it.event == nil || it.state == everUnsure {", "if true || it.event == nil {"}},
