@@ -68,7 +68,7 @@ func (x *explainer) lanes() []Lane {
 		shown := p.Messages[max(0, len(p.Messages)-mostTracks):]
 		l.Omitted = len(p.Messages) - len(shown)
 		for j := range shown {
-			l.Tracks = append(l.Tracks, x.track(p, &shown[j]))
+			l.Tracks = append(l.Tracks, x.track(&shown[j]))
 		}
 		if t := x.linkTrack(p); len(t.Hops) > 0 {
 			l.Tracks = append(l.Tracks, t)
@@ -89,6 +89,7 @@ func (x *explainer) personBadge(i int) Badge {
 		return Badge{"Opted out", Warn}
 	case PersonErased:
 		return Badge{"Erased", ""}
+	case NotYet, OnItsWay, Told, NotTold, OpenedState:
 	}
 	if x.d.untold(p) {
 		return Badge{"Not notified", Bad}
@@ -102,9 +103,9 @@ func (x *explainer) personBadge(i int) Badge {
 		return Badge{"Opened", Running}
 	case Told:
 		return Badge{"Notified", Running}
-	default:
-		return Badge{"Not yet", ""}
+	case NotYet, SignedState, RefusedState, OptedOut, PersonErased:
 	}
+	return Badge{"Not yet", ""}
 }
 
 // order returns the place of a person in the signing order.
@@ -130,7 +131,7 @@ func (x *explainer) order(p *Person) int {
 }
 
 // track returns the way of one message: its cause, the person found, the short link, handed over, delivered. An e-mail is never delivered.
-func (x *explainer) track(p *Person, m *Message) Track {
+func (x *explainer) track(m *Message) Track {
 	t := Track{Title: upper(numbered(m.Kind, m.Number)), Kind: m.Kind, Channel: m.Channel, Message: m.ID, At: m.At}
 	var made, cause event.Stored
 	for _, s := range x.events {

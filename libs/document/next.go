@@ -168,10 +168,10 @@ func (x *explainer) onSigning() string {
 		return "The other signers get a progress message"
 	}
 	text := "All signers get the completion message with a link to the signed file"
-	switch {
-	case x.total == 1:
+	switch x.total {
+	case 1:
 		text = x.name(missing[0]) + " gets the completion message with a link to the signed file"
-	case x.total == 2:
+	case 2:
 		text = "Both get the completion message with a link to the signed file"
 	}
 	if x.facts.Archives {

@@ -105,6 +105,7 @@ func (x *explainer) progressOf(i int) string {
 		return "; " + kindWord("invitation") + " is on its way"
 	case NotYet:
 		return ", and was not asked to sign yet"
+	case Told, NotTold, OpenedState, SignedState, RefusedState, PersonErased:
 	}
 	how := ""
 	if told := p.Told(); len(told) > 0 {
@@ -211,11 +212,11 @@ func (x *explainer) wasSent(u Untold) bool {
 func (x *explainer) several(missing []int) string {
 	told, opened := 0, 0
 	for _, i := range missing {
-		switch p := &x.d.People[i]; {
-		case p.State == OpenedState:
+		is := x.d.People[i].State
+		if is == OpenedState {
 			opened++
-			told++
-		case p.State == Told:
+		}
+		if is == OpenedState || is == Told {
 			told++
 		}
 	}
@@ -274,6 +275,7 @@ func (x *explainer) completedSentence(untold []Untold) string {
 			got++
 		case Requested, Deferred:
 			waits++
+		case Suppressed, Held, Failed, GivenUp:
 		}
 	}
 	if i := slices.IndexFunc(untold, func(u Untold) bool { return !u.Minor }); i >= 0 {

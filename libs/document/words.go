@@ -122,6 +122,14 @@ func (x *explainer) on(at time.Time) string {
 	return at.Format("2 January 2006")
 }
 
+// What mends several causes.
+const (
+	correctNumber = "Correct the number at {provider}."
+	byItself      = "It goes by itself."
+	inviteAgain   = "Invite the person again."
+	otherChannel  = "Use the other channel."
+)
+
 // cause is a reason in words: what happens, and what mends it. Vendor stands for the SMS vendor or the mail server, Provider for the e-signature
 // provider.
 type cause struct{ because, mends string }
@@ -130,11 +138,11 @@ type cause struct{ because, mends string }
 var causes = map[string]cause{
 	// Why a message was not made: docs/subscribe.md.
 	"no-address":          {"{provider} has no address for this channel", "Add the address at {provider}."},
-	"number-incomplete":   {"the number at {provider} is not complete", "Correct the number at {provider}."},
-	"number-letters":      {"the number at {provider} has letters in the place of digits", "Correct the number at {provider}."},
+	"number-incomplete":   {"the number at {provider} is not complete", correctNumber},
+	"number-letters":      {"the number at {provider} has letters in the place of digits", correctNumber},
 	"number-several":      {"the field at {provider} has more than one number", "Leave one number at {provider}."},
-	"number-invalid":      {"the text at {provider} is not a telephone number", "Correct the number at {provider}."},
-	"number-malformed":    {"the number is not in the international form", "Correct the number at {provider}."},
+	"number-invalid":      {"the text at {provider} is not a telephone number", correctNumber},
+	"number-malformed":    {"the number is not in the international form", correctNumber},
 	"address-invalid":     {"the text at {provider} is not an e-mail address", "Correct the address at {provider}."},
 	"address-malformed":   {"the text at {provider} is not an e-mail address", "Correct the address at {provider}."},
 	"address-several":     {"the field at {provider} has more than one e-mail address", "Leave one address at {provider}."},
@@ -145,8 +153,8 @@ var causes = map[string]cause{
 	"no-link":             {"{provider} returned no link within an hour", "Send the document again at {provider}."},
 	"link-invalid":        {"the link of {provider} is not an http or https address", "Report it to {provider}."},
 	"no-signers":          {"{provider} listed no signers within an hour", "Send the document again at {provider}."},
-	"limit-texts-per-day": {"the person got too many texts in 24 hours", "It goes by itself."},
-	"older-than-the-log":  {"its event is older than the log, and the message may have left before", "Invite the person again."},
+	"limit-texts-per-day": {"the person got too many texts in 24 hours", byItself},
+	"older-than-the-log":  {"its event is older than the log, and the message may have left before", inviteAgain},
 	"document-ended":      {"the document had ended before", ""},
 	"signed":              {"the person had signed before", ""},
 	"declined":            {"the person had declined before", ""},
@@ -155,7 +163,7 @@ var causes = map[string]cause{
 	"provider-reminds":    {"{provider} reminds the person itself", ""},
 	"unconfirmed":         {"the callback is not authenticated, and {provider} does not confirm it", "Set the secret of the source, so that callbacks are verified."},
 	"no-sender-address":   {"neither the settings nor {provider} have an address of the sender", "Set notify.sender in the source's settings."},
-	"quiet-hours":         {"it is night where the person is", "It goes by itself."},
+	"quiet-hours":         {"it is night where the person is", byItself},
 
 	// What the operator must fix.
 	"bad-credentials":          {"{vendor} refuses our API key", "Fix the key, and it goes by itself."},
@@ -187,33 +195,33 @@ var causes = map[string]cause{
 	"illegal-message":          {"the carrier refuses the text", "Change the text, then invite again."},
 
 	// What concerns the number or the address.
-	"invalid-message":             {"{vendor} cannot text this number", "Correct the number at {provider}."},
-	"number-barred":               {"{vendor} may not text this number", "Use the other channel."},
-	"number-deactivated":          {"the number is not in use any more", "Correct the number at {provider}."},
-	"bad-network-code":            {"{vendor} does not know the number's network", "Correct the number at {provider}."},
-	"absent-subscriber":           {"the phone was switched off or out of reach", "Invite the person again."},
-	"absent-subscriber-permanent": {"the number is not in use any more", "Correct the number at {provider}."},
-	"barred":                      {"the number accepts no texts from us", "Use the other channel."},
-	"illegal-number":              {"the number accepts no texts of this kind", "Use the other channel."},
-	"handset-busy":                {"the phone was busy", "Invite the person again."},
-	"portability-error":           {"the carrier could not find the number's network", "Invite the person again."},
-	"unreachable":                 {"the other side was out of reach", "Invite the person again."},
-	"age-restricted":              {"the number is blocked for texts of this kind", "Use the other channel."},
+	"invalid-message":             {"{vendor} cannot text this number", correctNumber},
+	"number-barred":               {"{vendor} may not text this number", otherChannel},
+	"number-deactivated":          {"the number is not in use any more", correctNumber},
+	"bad-network-code":            {"{vendor} does not know the number's network", correctNumber},
+	"absent-subscriber":           {"the phone was switched off or out of reach", inviteAgain},
+	"absent-subscriber-permanent": {"the number is not in use any more", correctNumber},
+	"barred":                      {"the number accepts no texts from us", otherChannel},
+	"illegal-number":              {"the number accepts no texts of this kind", otherChannel},
+	"handset-busy":                {"the phone was busy", inviteAgain},
+	"portability-error":           {"the carrier could not find the number's network", inviteAgain},
+	"unreachable":                 {"the other side was out of reach", inviteAgain},
+	"age-restricted":              {"the number is blocked for texts of this kind", otherChannel},
 
 	// What concerns the other side.
-	"throttled":          {"{vendor} takes no more messages at this rate", "It goes by itself."},
-	"too-many-binds":     {"{vendor} takes no more messages at this rate", "It goes by itself."},
-	"internal-error":     {"{vendor} had an error of its own", "It goes by itself."},
-	"no-answer":          {"{vendor} did not respond", "It goes by itself."},
-	"connection-lost":    {"the connection to {vendor} broke", "It goes by itself."},
-	"circuit-open":       {"{vendor} does not work now", "It goes by itself."},
+	"throttled":          {"{vendor} takes no more messages at this rate", byItself},
+	"too-many-binds":     {"{vendor} takes no more messages at this rate", byItself},
+	"internal-error":     {"{vendor} had an error of its own", byItself},
+	"no-answer":          {"{vendor} did not respond", byItself},
+	"connection-lost":    {"the connection to {vendor} broke", byItself},
+	"circuit-open":       {"{vendor} does not work now", byItself},
 	"outcome-unknown":    {"{vendor} never said whether it took the message", "Ask the person, then replay the dead letter."},
-	"some-parts-refused": {"{vendor} took only some parts of the text", "Invite the person again."},
-	"network-error":      {"the carrier's network had an error", "Invite the person again."},
-	"unroutable":         {"no carrier takes texts to the number", "Use the other channel."},
-	"expired":            {"the carrier could not deliver the text in time", "Invite the person again."},
-	"rejected":           {"the carrier refused the text", "Use the other channel."},
-	"failed":             {"the carrier could not deliver the text", "Invite the person again."},
+	"some-parts-refused": {"{vendor} took only some parts of the text", inviteAgain},
+	"network-error":      {"the carrier's network had an error", inviteAgain},
+	"unroutable":         {"no carrier takes texts to the number", otherChannel},
+	"expired":            {"the carrier could not deliver the text in time", inviteAgain},
+	"rejected":           {"the carrier refused the text", otherChannel},
+	"failed":             {"the carrier could not deliver the text", inviteAgain},
 	"no-receipt":         {"no delivery receipt came in time", ""},
 	"undeliverable":      {"{provider} could not reach the person by e-mail", "Correct the address at {provider}."},
 
