@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -76,7 +77,7 @@ func serveAsset(r *Request) (View, error) {
 			h.Set("Content-Encoding", "gzip")
 			body = a.zipped
 		}
-		h.Set("Content-Length", fmt.Sprint(len(body)))
+		h.Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body) // an error means that the client has gone
 	}}, nil
 }

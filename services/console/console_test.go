@@ -174,7 +174,10 @@ func TestSourceShowsItsKeysAndIsReconciled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	use, _ := json.Marshal(flow.KeyUse{Setting: "webhook.secrets[0]", Fingerprint: "sha256:00", At: time.Now()})
+	use, err := json.Marshal(flow.KeyUse{Setting: "webhook.secrets[0]", Fingerprint: "sha256:00", At: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := state.Put(t.Context(), flow.KeyUseOf("pleasesign", "onboarding", "webhook.secrets[0]"), use); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -69,7 +70,7 @@ type Reader struct {
 func (r *Request) Can(roles Role) bool { return r.Reader.Roles.Has(roles) }
 
 // Problem is a failure that the reader can understand, in the terms of RFC 9457.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it a problem
 	Status int    `json:"status"`
 	Title  string `json:"title"`  // what is wrong: "No source has this name"
 	Detail string `json:"detail"` // what still works, and what to do
@@ -240,7 +241,7 @@ func (s *Server) fail(w http.ResponseWriter, r *Request, p Page, err error) {
 			Detail: "NATS did not respond as expected. Callbacks and messages do not depend on the console. The log of the console has the reason.", Retry: 5 * time.Second}
 	}
 	if problem.Retry > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int(problem.Retry.Seconds())))
+		w.Header().Set("Retry-After", strconv.Itoa(int(problem.Retry.Seconds())))
 	}
 	if r.JSON {
 		writeJSON(w, problem.Status, "application/problem+json", problem)

@@ -99,7 +99,7 @@ func queryEscape(text string) string { return url.QueryEscape(text) }
 
 // cookie returns a cookie of the console. With https its name has the prefix __Host-, so that no other host of the domain can set it.
 func (s *Server) cookie(name, value string, age time.Duration) *http.Cookie {
-	c := &http.Cookie{
+	c := &http.Cookie{ //nolint:gosec // Secure follows from console.url
 		Name: s.cookieName(name), Value: value, Path: "/", HttpOnly: true, Secure: s.settings.Now().Secure(), SameSite: http.SameSiteLaxMode,
 		MaxAge: int(age.Seconds()),
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -62,7 +63,7 @@ func signIn(r *Request) (View, error) {
 		name = ""
 	}
 	if wait := s.attempts.wait(name, address, r.Now); wait > 0 {
-		r.writer.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(wait.Seconds()))))
+		r.writer.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return r.signInView(next, name, fmt.Sprintf("Too many attempts failed. Try again in %s.", words(wait)), http.StatusTooManyRequests), nil
 	}
 	s.attempts.count(name, address, r.Now)
