@@ -118,6 +118,9 @@ func aboutEventOf(a About, eventType string, at time.Time) *signingv1.SigningEve
 	return e
 }
 
+// ourselves is the source of an event about a job, which may have items of several sources. No provider has that name.
+var ourselves = About{Source: "signrelay", Provider: "signrelay"}
+
 // acted makes the event operator.acted. The id distinguishes the action, so that a repetition is the same event.
 func acted(e *signingv1.SigningEvent, id string, action Action, order Order, count int) *signingv1.SigningEvent {
 	e.Id, e.Type = id, event.OperatorActed

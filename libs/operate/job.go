@@ -190,7 +190,7 @@ func (o *Operator) set(ctx context.Context, id, by string, to State) (Job, error
 		return j, err
 	}
 	verb := map[State]Action{Paused: "pause-job", Running: "resume-job", Stopped: "stop-job"}[to]
-	e := aboutEventOf(About{}.complete(), event.OperatorActed, o.now())
+	e := aboutEventOf(ourselves, event.OperatorActed, o.now())
 	at := j.Updated.Format(time.RFC3339Nano)
 	return j, o.publish(ctx, acted(e, event.DerivedID(id, string(verb), at), verb, Order{By: by, Reason: j.Reason, Plan: id}, j.All-j.Next), false)
 }

@@ -88,7 +88,7 @@ func (o *Operator) Start(ctx context.Context, token, by string) (Job, error) {
 		}
 		return Job{}, fmt.Errorf("store the job: %w", err)
 	}
-	e := aboutEventOf(About{}.complete(), event.OperatorActed, now)
+	e := aboutEventOf(ourselves, event.OperatorActed, now)
 	if err := o.publish(ctx, acted(e, event.DerivedID(id, "operate", "started"), j.Action, w.order(), j.All), false); err != nil {
 		return Job{}, err
 	}

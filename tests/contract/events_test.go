@@ -23,7 +23,9 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -52,6 +54,7 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 	suppress(t, h)
 	replay(t, h)
 	remind(t, h)
+	resend(t, h)
 	eraseOne(t, h)
 
 	asyncapi := read(t, "asyncapi.yaml")
@@ -361,4 +364,36 @@ func observe(t *testing.T, resp *http.Response) observed {
 		t.Fatal(err)
 	}
 	return observed{status: resp.StatusCode, header: resp.Header, body: text.Bytes()}
+}
+
+// resend sends an invitation again by a plan, to the first person in the log who may still get one.
+func resend(t *testing.T, h *testenv.Env) {
+	t.Helper()
+	js := h.JetStream(t)
+	operator := &operate.Operator{JS: js, Ring: keyring.New(nil)}
+	var plan operate.Plan
+	h.Until(t, "a person may get an invitation again", func() bool {
+		for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(t.Context(), event.TypeFilter(event.NotificationRequested), time.Time{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := event.Decode(m.Data)
+			if err != nil || e.GetRecipient().GetId() == "" || e.GetNotice().GetKind() != "invitation" {
+				continue
+			}
+			if plan, err = operator.Plan(t.Context(), operate.Resend, operate.Selection{
+				Document:  &operate.Document{Source: e.GetSource(), Provider: e.GetProvider(), ID: e.GetDocument().GetId()},
+				Recipient: e.GetRecipient().GetId(),
+			}, "ops", "ticket 1"); err == nil {
+				return true
+			}
+		}
+		return false
+	})
+	if _, err := operator.Start(t.Context(), plan.Token, "ops"); err != nil {
+		t.Fatal(err)
+	}
+	if err := (operate.Runner{Operator: operator, Actions: operate.ConsoleActions}).RunOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
