@@ -169,6 +169,8 @@ type Uses struct {
 	// Removes lists the streams from which it removes messages, and the streams of buckets from which it removes entries, with the
 	// confirmations of the senders in Redis. No service but the keeper may do that.
 	Removes []string
+	// Drops lists the streams from which it removes single messages that it replayed, or that an operator dropped.
+	Drops []string
 	// Watches: it reads the state of every stage's consumers.
 	Watches bool
 }
@@ -200,10 +202,11 @@ const (
 var Producers = []Producer{
 	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Receives: "callbacks", Purpose: "stores the providers' callbacks in the log", Uses: Uses{
 		// Lookups of stored events, after a crash or if the dedupe store has a gap; the documents that were erased.
-		Streams: []string{Signing, Quarantine, lookup(Erased)},
-		// The gaps, times without Redis; which key last verified a callback.
-		Buckets: []Keys{{State, "dedupe.>"}, {State, keyUses + ">"}},
+		Streams: []string{Signing, Quarantine, lookup(Erased), lookup(Jobs)},
+		// The gaps, times without Redis; which key last verified a callback; jobs that replay quarantined callbacks.
+		Buckets: []Keys{{State, "dedupe.>"}, {State, keyUses + ">"}, {Jobs, ">"}},
 		Claims:  IngestClaims,
+		Drops:   []string{Quarantine}, // callbacks that such a job has stored
 	}},
 	{
 		Name: Reconciler, Publishes: filters(event.TypesOfReports()), Purpose: "asks the providers for facts that no callback brought",
@@ -218,14 +221,19 @@ var Producers = []Producer{
 		laters(LaterFilter), laters(FillLater)),
 		Purpose: "erases documents after the retention period of their source, and copies events under a legal hold",
 		Uses: Uses{
-			Streams: append([]string{lookup(Holds), lookup(Erased)}, erasable...),
-			Buckets: []Keys{{Erased, "erased.>"}, {Memory, fill}, {Attempts, fill}, {Texts, fill}, {Inbound, fill}, {Links, fill}, {Holds, fill}},
-			Removes: erasable,
+			Streams: append([]string{lookup(Holds), lookup(Erased), lookup(Jobs)}, erasable...),
+			// Jobs of erasures and holds; holds.
+			Buckets: []Keys{
+				{Erased, "erased.>"}, {Memory, fill}, {Attempts, fill}, {Texts, fill}, {Inbound, fill}, {Links, fill}, {Holds, ">"}, {Jobs, ">"},
+			},
+			Removes: append([]string{lookup(Holds)}, erasable...),
 		}},
 	{Name: Console, Publishes: []string{event.Everything, Replays}, Purpose: "shows operators the flow and the documents, and does what they ask for",
 		Uses: Uses{
-			Streams: append([]string{lookup(State), lookup(Holds), lookup(Erased), lookup(OptOuts)}, erasable...),
-			Buckets: []Keys{{State, "reconcile.asked.>"}}, // requests for a reconciliation
+			Streams: append([]string{lookup(State), lookup(Holds), lookup(Erased), lookup(OptOuts), lookup(Jobs)}, erasable...),
+			// Requests for a reconciliation; plans and jobs; held messages that are released.
+			Buckets: []Keys{{State, "reconcile.asked.>"}, {Jobs, ">"}, {Attempts, ">"}},
+			Drops:   []string{DLQ, Quarantine}, // what was replayed, and what an operator dropped
 			Watches: true,
 		}},
 }

@@ -56,6 +56,9 @@ func user(name string, publishes []string, uses Uses, works []string) User {
 			may = append(may, "$JS.API.STREAM.MSG.DELETE."+s)
 		}
 	}
+	for _, s := range uses.Drops {
+		may = append(may, "$JS.API.STREAM.MSG.DELETE."+s)
+	}
 	return User{Name: name, Publish: union(may, allServices)}
 }
 

@@ -151,7 +151,9 @@ func TestAPlanPredictsWhatLeaves(t *testing.T) {
 func TestHeldMessagesAreReleasedByAPlan(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.refuse = func(*notifyv1.Notification) error { return outcome.NeedsOperator(outcome.Account, "smtp-535", errors.New("535")) }
+	w.refuse = func(*notifyv1.Notification) error {
+		return outcome.NeedsOperator(outcome.Account, "smtp-535", errors.New("535"))
+	}
 	w.send()
 	w.order(invitation("held", "d1", "p1"))
 	w.until("it is held", func() bool {

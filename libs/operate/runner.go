@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/flow"
 )
 
 // Runner works on the jobs of some actions. Several may run at once, in one process or in many: each job has one runner at a time.
@@ -40,9 +42,14 @@ func (r Runner) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	said := "" // an error is logged once, not at each look
 	for {
-		if err := r.RunOnce(ctx); err != nil && ctx.Err() == nil {
-			r.Operator.log().WarnContext(ctx, "an operator's job is interrupted; it is tried again", "error", err)
+		err := r.RunOnce(ctx)
+		if err == nil {
+			said = ""
+		} else if ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			r.Operator.log().WarnContext(ctx, "operators' jobs cannot be read or run; this is tried each second", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -61,7 +68,7 @@ func (r Runner) RunOnce(ctx context.Context) error {
 			return err
 		}
 		if slices.Contains(r.Actions, Action(m.Data)) {
-			ids = append(ids, m.Subject[len("$KV.JOBS.open."):])
+			ids = append(ids, strings.TrimPrefix(m.Subject, "$KV."+flow.Jobs+".open."))
 		}
 	}
 	var failed error

@@ -9,6 +9,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
@@ -60,7 +61,10 @@ func (h *handler) run(ctx context.Context) error {
 	}
 	defer h.store.erased.Close()
 	h.env.Up()
+	var jobs sync.WaitGroup
+	jobs.Go(func() { _ = h.jobs().Run(ctx) })
 	<-ctx.Done() // the listener is closed by then
+	jobs.Wait()
 	h.confirmations.Wait()
 	return nil
 }

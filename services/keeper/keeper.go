@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
@@ -46,6 +48,9 @@ func Run(ctx context.Context, env service.Env) error {
 	}
 	defer k.close()
 	env.Up()
+	var jobs sync.WaitGroup
+	defer jobs.Wait()
+	jobs.Go(func() { _ = k.jobs().Run(ctx) })
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -64,6 +69,14 @@ func Run(ctx context.Context, env service.Env) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// jobs returns the runner of operators' jobs that erase or hold documents. No other service has the rights for them.
+func (k *keeper) jobs() operate.Runner {
+	return operate.Runner{Actions: operate.KeeperActions, Operator: &operate.Operator{
+		JS: k.env.JS, Ring: k.eraser.Ring, Log: k.env.Log,
+		Eraser: func(context.Context) (*erase.Eraser, func(), error) { return k.eraser, func() {}, nil },
+	}}
 }
 
 type keeper struct {

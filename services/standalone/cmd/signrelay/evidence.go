@@ -15,10 +15,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/archive"
+	"github.com/signrelay/signrelay/libs/collect"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/evidence"
 	"github.com/signrelay/signrelay/libs/evidence/signkey"
-	"github.com/signrelay/signrelay/libs/operate"
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 	standalonesettings "github.com/signrelay/signrelay/services/standalone/settings"
@@ -71,7 +71,7 @@ func makeEvidence(ctx context.Context, c *call) error {
 			return store.Read(ctx, archive.Object{Key: key})
 		}
 	}
-	if source, err = operate.EvidenceOf(ctx, js, source); err != nil {
+	if source, err = collect.Evidence(ctx, js, source); err != nil {
 		return err
 	}
 	made, err := writeEvidence(ctx, out, source)
@@ -94,7 +94,7 @@ func (c *call) archive(ctx context.Context) (*archive.Store, error) {
 // documentWith finds the document with that id in the log. Ids of two providers, or of two accounts, may be equal.
 func (c *call) documentWith(ctx context.Context, js jetstream.JetStream, id string) (evidence.Document, error) {
 	source, provider := c.flag("source"), c.flag("provider")
-	found, err := operate.DocumentsWith(ctx, js, id)
+	found, err := collect.Documents(ctx, js, id)
 	if err != nil {
 		return evidence.Document{}, err
 	}

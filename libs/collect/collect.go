@@ -1,4 +1,5 @@
-package operate
+// Package collect finds everything that the streams have about a document, for its evidence file.
+package collect
 
 import (
 	"bytes"
@@ -16,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/evidence"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/quarantine"
 	"github.com/signrelay/signrelay/libs/stage"
 )
@@ -49,7 +51,7 @@ func deadLettersOf(ctx context.Context, js jetstream.JetStream, d evidence.Docum
 				yield(evidence.Unprocessed{}, err)
 				return
 			}
-			a := AboutOf(dead)
+			a := operate.AboutOf(dead)
 			if a.Source != d.Source || a.Provider != d.Provider || a.Document != d.ID && a.Document != event.DocumentToken(d.ID) {
 				continue
 			}
@@ -126,8 +128,8 @@ func beginOfLog(ctx context.Context, js jetstream.JetStream) (time.Time, error) 
 	return time.Time{}, nil
 }
 
-// DocumentsWith returns the documents with a provider's id that have events in the log. Ids of two providers, or of two accounts, may be equal.
-func DocumentsWith(ctx context.Context, js jetstream.JetStream, id string) (found []evidence.Document, err error) {
+// Documents returns the documents with a provider's id that have events in the log. Ids of two providers, or of two accounts, may be equal.
+func Documents(ctx context.Context, js jetstream.JetStream, id string) (found []evidence.Document, err error) {
 	for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, event.DocumentFilter(id), time.Time{}) {
 		if err != nil {
 			return nil, err
@@ -140,9 +142,9 @@ func DocumentsWith(ctx context.Context, js jetstream.JetStream, id string) (foun
 	return found, nil
 }
 
-// EvidenceOf completes the source of an evidence file (evidence.Make) with everything that the streams have about its document. It changes nothing,
+// Evidence completes the source of an evidence file (evidence.Make) with everything that the streams have about its document. It changes nothing,
 // so it needs no plan, and is no event: an event would be a part of the next file (docs/adr/0041).
-func EvidenceOf(ctx context.Context, js jetstream.JetStream, s evidence.Source) (evidence.Source, error) {
+func Evidence(ctx context.Context, js jetstream.JetStream, s evidence.Source) (evidence.Source, error) {
 	var err error
 	if s.LogSince, err = beginOfLog(ctx, js); err != nil {
 		return evidence.Source{}, err
