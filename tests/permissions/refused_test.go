@@ -228,7 +228,7 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 	}
 	for _, u := range flow.Users() {
 		described := map[string]bool{"KV_" + flow.State: true}
-		read, removes := map[string]bool{}, map[string]bool{}
+		read, removes, drops := map[string]bool{}, map[string]bool{}, map[string]bool{}
 		works := map[string]bool{} // "<stream> <consumer>"
 		uses := func(uses flow.Uses) {
 			for _, s := range uses.Streams {
@@ -239,6 +239,9 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 			}
 			for _, s := range uses.Removes {
 				removes[s] = true
+			}
+			for _, s := range uses.Drops {
+				drops[s] = true
 			}
 		}
 		unpins, watches := false, false
@@ -270,7 +273,7 @@ func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 		for _, stream := range streams {
 			for _, verb := range streamVerbs {
 				check(fmt.Sprintf(verb, stream), watches && verb == server.JSApiConsumerListT && stream == flow.Signing || verb == server.JSApiStreamInfoT && described[stream] || verb == server.JSDirectMsgGetT && read[stream] ||
-					removes[stream] && (verb == server.JSApiStreamPurgeT && strings.HasPrefix(stream, "KV_") || verb == server.JSApiMsgDeleteT && !strings.HasPrefix(stream, "KV_")))
+					drops[stream] && verb == server.JSApiMsgDeleteT || removes[stream] && (verb == server.JSApiStreamPurgeT && strings.HasPrefix(stream, "KV_") || verb == server.JSApiMsgDeleteT && !strings.HasPrefix(stream, "KV_")))
 			}
 			for _, consumer := range consumers {
 				for _, verb := range consumerVerbs {
