@@ -94,9 +94,7 @@ func (o *Operator) freezeDead(ctx context.Context, w *work) error {
 			if l, err = repaired(l, w.Selection.Body); err != nil {
 				return errors.Join(err, looks.Wait())
 			}
-			if w.Plan.Diff, err = diff(all[0].dead.Subject, contentOf(ctx, o, l.Number), l.Data); err != nil {
-				return errors.Join(err, looks.Wait())
-			}
+			w.Plan.Diff = diff(l.Subject, contentOf(ctx, o, l.Number), l.Data)
 		}
 		looks.Go(func() error { return t.dead(ctxLooks, l) })
 	}
@@ -108,7 +106,7 @@ func (o *Operator) freezeDead(ctx context.Context, w *work) error {
 	}
 	t.stay("", StaysGone, len(named))
 	for _, c := range all {
-		c.frozen.Numbers = c.dead.Numbers()
+		c.Numbers = c.dead.Numbers()
 		w.Items = append(w.Items, c.frozen)
 	}
 	slices.SortFunc(w.Items, func(a, b frozen) int { return order(a.Key, b.Key) })

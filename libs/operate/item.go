@@ -85,11 +85,14 @@ type Item struct {
 // numberKey returns the key of a message in a stream. Its digits are padded, so that the order of keys is that of the stream.
 func numberKey(what What, number uint64) string { return fmt.Sprintf("%s.%020d", what, number) }
 
-// number returns the number of a key of that kind.
-func number(what What, key string) (uint64, bool) {
+// number returns the number of a key of that kind; 0, which no message has, for another key.
+func number(what What, key string) uint64 {
 	digits, ok := strings.CutPrefix(key, string(what)+".")
 	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, ok && err == nil && n > 0
+	if !ok || err != nil {
+		return 0
+	}
+	return n
 }
 
 // order compares two keys in the order of listings.

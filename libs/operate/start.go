@@ -140,7 +140,7 @@ func (o *Operator) still(ctx context.Context, w work) (func(context.Context, fro
 	switch w.Plan.Action {
 	case Replay, Drop, Repair:
 		return func(ctx context.Context, f frozen) (bool, error) {
-			n, _ := number(Dead, f.Key)
+			n := number(Dead, f.Key)
 			l, err := stage.DeadLetters{JS: o.JS}.One(ctx, n)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				return false, nil
@@ -153,7 +153,7 @@ func (o *Operator) still(ctx context.Context, w work) (func(context.Context, fro
 			return nil, fmt.Errorf("open %s: %w", flow.Quarantine, err)
 		}
 		return func(ctx context.Context, f frozen) (bool, error) {
-			n, _ := number(Quarantined, f.Key)
+			n := number(Quarantined, f.Key)
 			m, err := stream.GetMsg(ctx, n)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				return false, nil

@@ -71,7 +71,7 @@ func (o *Operator) step(ctx context.Context, w work) (doer, error) {
 func (o *Operator) stepDead(w work) doer {
 	deadLetters := stage.DeadLetters{JS: o.JS}
 	return func(ctx context.Context, f frozen, repeated bool) (result, error) {
-		n, _ := number(Dead, f.Key)
+		n := number(Dead, f.Key)
 		l, err := deadLetters.Numbered(ctx, n, f.Numbers)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -96,7 +96,7 @@ func (o *Operator) stepDead(w work) doer {
 
 func (o *Operator) stepCallback(w work, stream jetstream.Stream) doer {
 	return func(ctx context.Context, f frozen, repeated bool) (result, error) {
-		n, _ := number(Quarantined, f.Key)
+		n := number(Quarantined, f.Key)
 		m, err := stream.GetMsg(ctx, n)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
