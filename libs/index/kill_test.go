@@ -39,7 +39,7 @@ func TestAKilledWriterLeavesWholeBatches(t *testing.T) {
 	t.Parallel()
 	realtest.Server(t, "a process that writes")
 	databases(t, func(t *testing.T, address string) {
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWriteUntilKilled$") //nolint:gosec // this test's own program
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWriteUntilKilled$")
 		child.Env = append(os.Environ(), killedIndex+"="+address)
 		out, err := child.StdoutPipe()
 		if err != nil {
@@ -59,7 +59,7 @@ func TestAKilledWriterLeavesWholeBatches(t *testing.T) {
 			t.Fatalf("position %d, %v", at.Sequence, err)
 		}
 		for _, q := range []index.Query{{}, {Text: "title"}, {Text: "ann"}, {State: "waiting"}} {
-			if p := find(t, i, q); p.Total != int(at.Sequence) { //nolint:gosec // a small number
+			if p := find(t, i, q); p.Total != int(at.Sequence) {
 				t.Errorf("%+v: %d documents at position %d", q, p.Total, at.Sequence)
 			}
 		}

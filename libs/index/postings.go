@@ -14,10 +14,10 @@ const (
 	blockSize = 1 << blockBits
 )
 
-func blockOf(number uint64) int64   { return int64(number >> blockBits) } //nolint:gosec // sequences are far below 2^63
+func blockOf(number uint64) int64   { return int64(number >> blockBits) } // sequences are far below 2^63
 func offsetOf(number uint64) uint32 { return uint32(number & (blockSize - 1)) }
 func numberOf(block int64, offset uint32) uint64 {
-	return uint64(block)<<blockBits | uint64(offset) //nolint:gosec // blockOf made it
+	return uint64(block)<<blockBits | uint64(offset) // blockOf made it
 }
 
 // encode returns sorted offsets as the varints of their differences: one byte for a term that most documents have.
@@ -87,19 +87,12 @@ func (s *set) or(other *set) {
 	}
 }
 
-func (s *set) count() (n int) {
-	for _, w := range s {
-		n += bits.OnesCount64(w)
-	}
-	return n
-}
-
 // offsets returns the offsets in their order.
 func (s *set) offsets() []uint32 {
 	all := make([]uint32, 0, 64)
 	for i, w := range s {
 		for ; w != 0; w &= w - 1 {
-			all = append(all, uint32(i*64+bits.TrailingZeros64(w))) //nolint:gosec // below 2^17
+			all = append(all, uint32(i*64+bits.TrailingZeros64(w))) // below 2^17
 		}
 	}
 	return all
@@ -108,7 +101,7 @@ func (s *set) offsets() []uint32 {
 // keep removes the offsets outside [from, to).
 func (s *set) keep(from, to uint32) {
 	for o := range s {
-		low, high := uint32(o*64), uint32(o*64+64) //nolint:gosec // below 2^17
+		low, high := uint32(o*64), uint32(o*64+64) // below 2^17
 		switch {
 		case high <= from || low >= to:
 			s[o] = 0

@@ -101,7 +101,7 @@ func (b *Build) snapshot(ctx context.Context, do func(r *reader) error) error {
 // blocks that are done and that there are.
 func (b *Build) Words(ctx context.Context, next func(done, all int)) error {
 	var all []int64
-	rows, err := b.g.write.QueryContext(ctx, "SELECT block FROM "+b.g.prefix+"blocks ORDER BY block")
+	rows, err := b.g.write.QueryContext(ctx, "SELECT block FROM "+b.g.prefix+"blocks ORDER BY block") //nolint:gosec // the prefix is ours
 	if err == nil {
 		err = eachRow(rows, func() error {
 			var n int64

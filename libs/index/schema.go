@@ -154,7 +154,7 @@ func (i *Index) create(ctx context.Context) error {
 		if err := i.fill(ctx, g, true); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE "+prefix+"main SET generation = 1")
+		_, err = tx.ExecContext(ctx, "UPDATE "+prefix+"main SET generation = 1") //nolint:gosec // the prefix is ours
 		return err
 	})
 }

@@ -122,9 +122,9 @@ func (w *writer) move(ctx context.Context, p Position) error {
 }
 
 // signed returns a sequence as the databases store it.
-func signed(n uint64) int64 { return int64(n) } //nolint:gosec // sequences are far below 2^63
+func signed(n uint64) int64 { return int64(n) } // sequences are far below 2^63
 
-func unsigned(n int64) uint64 { return uint64(n) } //nolint:gosec // signed made it
+func unsigned(n int64) uint64 { return uint64(n) } // signed made it
 
 // milliseconds returns a time as it is stored.
 func milliseconds(t time.Time) int64 {

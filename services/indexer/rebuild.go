@@ -139,7 +139,7 @@ func (r *rebuild) read(ctx context.Context, last uint64) error {
 				return err
 			}
 		}
-		r.report(Progress{StepEvents, int(end.sequence - min(r.first, end.sequence)), int(r.last - min(r.first, r.last))}) //nolint:gosec // counts of events
+		r.report(Progress{StepEvents, int(end.sequence - min(r.first, end.sequence)), int(r.last - min(r.first, r.last))}) // counts of events
 	}
 	return <-failed
 }
