@@ -215,6 +215,7 @@ func TestStories(t *testing.T) {
 			h.WaitIdle(t)
 			everyMessageIsInTheLog(t, h)
 			everyCompletedDocumentIsArchived(t, h)
+			everyDocumentIsExplained(t, h)
 			if shared := h.Replicas("enricher"); len(shared) > 1 {
 				everyReplicaWorked(t, h)
 			}
