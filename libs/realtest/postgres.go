@@ -32,14 +32,14 @@ func Postgres(t testing.TB) string {
 	if initdb == "" || postgres == "" {
 		Missing(t, "initdb and postgres are not installed: install the Debian package postgresql, or set SIGNRELAY_TEST_POSTGRES_URL to a PostgreSQL for tests")
 	}
-	dir, err := os.MkdirTemp("", "signrelay-postgres-") // the name of a socket has at most 107 bytes, so t.TempDir is too long
+	dir, err := os.MkdirTemp("", "signrelay-postgres-") //nolint:usetesting // the name of a socket has at most 107 bytes, so t.TempDir is too long
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	as := postgresUser(t, dir)
 	data := filepath.Join(dir, "data")
-	initialize := exec.CommandContext(t.Context(), initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync") //nolint:gosec // an installed program
+	initialize := exec.CommandContext(t.Context(), initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	initialize.SysProcAttr, initialize.Dir = as(), dir
 	if out, err := initialize.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
@@ -89,7 +89,7 @@ func postgresUser(t testing.TB, dir string) func() *syscall.SysProcAttr {
 	}
 	return func() *syscall.SysProcAttr {
 		attr := ownGroup()
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids of users
+		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 		return attr
 	}
 }
@@ -101,7 +101,7 @@ func startPostgres(t testing.TB, program, data, port string, as func() *syscall.
 	t.Helper()
 	var log strings.Builder
 	var lock sync.Mutex
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, "-D", data, "-p", port, "-h", "127.0.0.1", "-k", filepath.Dir(data), //nolint:gosec // an installed program
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, "-D", data, "-p", port, "-h", "127.0.0.1", "-k", filepath.Dir(data),
 		"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=40")
 	cmd.Stderr = writer(func(p []byte) (int, error) { lock.Lock(); defer lock.Unlock(); return log.Write(p) })
 	cmd.SysProcAttr, cmd.Dir = as(), filepath.Dir(data)
