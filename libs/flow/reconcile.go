@@ -2,8 +2,10 @@ package flow
 
 import "time"
 
-// ReconcileRun is the entry in STATE with the state of a source's reconciliation, and ReconcileAsked the one with an operator's request.
+// ReconcileRun is the entry in STATE with the state of a source's reconciliation.
 func ReconcileRun(provider, source string) string { return "reconcile.run." + provider + "." + source }
+
+// ReconcileAsked is the entry in STATE with an operator's request for a reconciliation.
 func ReconcileAsked(provider, source string) string {
 	return "reconcile.asked." + provider + "." + source
 }

@@ -3,6 +3,7 @@ package consolesettings
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -95,7 +96,7 @@ type Hash struct {
 
 // Limits of the parameters. OWASP's minimum is 19 MiB with 2 passes. The maximum bounds the memory of one sign-in.
 const (
-	LeastMemory, MostMemory = 19 << 10, 256 << 10
+	LeastMemory, mostMemory = 19 << 10, 256 << 10
 	mostTime, mostThreads   = 10, 16
 )
 
@@ -124,7 +125,7 @@ func ParseHash(text string) (h Hash, ok bool) {
 	salt, errSalt := base64.RawStdEncoding.DecodeString(m[4])
 	key, errKey := base64.RawStdEncoding.DecodeString(m[5])
 	if errSalt != nil || errKey != nil || len(salt) < 16 || len(key) < 32 ||
-		memory < LeastMemory || memory > MostMemory || times < 1 || times > mostTime || threads < 1 || threads > mostThreads {
+		memory < LeastMemory || memory > mostMemory || times < 1 || times > mostTime || threads < 1 || threads > mostThreads {
 		return h, false
 	}
 	return Hash{Memory: memory, Time: times, Threads: uint8(threads), Salt: salt, Key: key}, true
@@ -216,9 +217,9 @@ func (c Console) CheckAccess() error {
 	case !outside:
 		return nil
 	case !c.SignIn():
-		return fmt.Errorf("console.addr: other machines can reach the console, and nobody has to sign in: set console.users or console.oidc, or an address on 127.0.0.1 and no console.url")
+		return errors.New("console.addr: other machines can reach the console, and nobody has to sign in: set console.users or console.oidc, or an address on 127.0.0.1 and no console.url")
 	case !c.Secure():
-		return fmt.Errorf("console.url: other machines can reach the console, so passwords and cookies need https: set the https address of the proxy in front of it")
+		return errors.New("console.url: other machines can reach the console, so passwords and cookies need https: set the https address of the proxy in front of it")
 	default:
 		return nil
 	}
