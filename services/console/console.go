@@ -12,6 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 )
@@ -24,7 +25,7 @@ var Service = service.Service{
 	Sections:          []config.Declared{consolesettings.Section},
 	Listeners:         []service.Listener{{Name: "http", Key: "console.addr", Port: 8081}},
 	Calls:             []service.Party{service.NATS, service.Web}, // Web: the identity provider
-	Reads:             []string{"sources", "console", "nats", "log"},
+	Reads:             []string{"sources", "archive", "console", "nats", "master_key", "log"},
 	WorksWithoutRedis: true,
 	Singleton:         true, // sessions and the last hour are in memory
 }
@@ -43,7 +44,12 @@ func Run(ctx context.Context, env service.Env) error {
 	defer stop()
 	sampled := make(chan struct{})
 	go func() { defer close(sampled); s.sampler.run(work) }()
-	defer func() { stop(); <-sampled }()
+	jobs := make(chan struct{})
+	go func() {
+		defer close(jobs)
+		_ = operate.Runner{Operator: s.operator, Actions: operate.ConsoleActions}.Run(work) // it only ends with work
+	}()
+	defer func() { stop(); <-sampled; <-jobs }()
 	web := &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 )
@@ -25,6 +27,7 @@ type Server struct {
 	attempts *attempts
 	oidc     *identity // nil without an issuer
 	sampler  *sampler
+	operator *operate.Operator
 	hashing  chan struct{} // limits the memory of concurrent password checks
 }
 
@@ -40,6 +43,7 @@ func New(env service.Env) (*Server, error) {
 	s := &Server{
 		env: env, settings: settings, users: users, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
 		sampler: newSampler(env), hashing: make(chan struct{}, 2),
+		operator: &operate.Operator{JS: env.JS, Ring: keyring.New(env.Config.MasterKeys()), Now: env.Now, Log: env.Log},
 	}
 	if o := settings.Now(); o.OIDC.Issuer != "" {
 		if s.oidc, err = newIdentity(o, settings); err != nil {
