@@ -388,6 +388,11 @@ func (x *explainer) factEntry(t *Entry, s event.Stored) {
 		t.Detail = "with other words than STOP and START"
 	case event.ReplayRequested:
 		t.Title, t.Detail, t.Reason = "An operator replayed a dead letter", "of the stage "+e.GetAttributes()["stage"], e.GetAttributes()[attributeReason]
+	case event.OperatorActed:
+		t.Reason = e.GetAttributes()[event.AttributeAction]
+		t.Title = ActionWords(t.Reason)
+	case event.ResendRequested:
+		t.Title = "An operator asked for the invitation of " + who + " once more"
 	case event.OtherRecorded:
 		t.Title, t.Detail = upper(x.provider())+" reported something else", e.GetProviderType()
 	}
@@ -412,6 +417,26 @@ var factWords = map[string]string{
 	event.RecipientUndeliverable: "{provider} could not reach {who}", event.RecipientOptedOut: "{who} opted out", event.RecipientOptedIn: "{who} wants messages again",
 	event.RecipientReplied: "{who} replied to a text",
 }
+
+// actionWords say what operator.acted is about.
+var actionWords = map[string]string{
+	"look": "Looked at names and texts", event.ActionCancelReminders: "Cancelled reminders", "archive": "Archived the files again", "drop": "Dropped a dead letter",
+	"release": "Released a held message", "release-channels": "Released the held messages of a channel", "drop-callbacks": "Dropped a callback",
+}
+
+// ActionWords says what an operator did, for the action of operator.acted.
+func ActionWords(action string) string {
+	if words := actionWords[action]; words != "" {
+		return words
+	}
+	return "Did: " + action
+}
+
+// ProviderName returns the name of a provider for the reader; its id if it is not known.
+func ProviderName(provider string) string { return cmp.Or(providerNames[provider], provider) }
+
+// ChannelWord returns how a page calls the message of a channel: "text".
+func ChannelWord(channel string) string { return channelWord(channel) }
 
 // meaning returns the sentence of the vocabulary for a type, without what follows a semicolon or a colon.
 func meaning(eventType string) string {

@@ -55,6 +55,19 @@ func Holds(ctx context.Context, js jetstream.JetStream) (map[Document]Held, erro
 	return all, nil
 }
 
+// HoldOf returns the legal hold of a document, or false if it is not held. It reads one entry.
+func HoldOf(ctx context.Context, js jetstream.JetStream, d Document) (h Held, held bool, err error) {
+	for m, err := range (event.Log{JS: js, Stream: bucketPrefix + flow.Holds}).Last(ctx, "$KV."+flow.Holds+"."+holdKey(d)) {
+		if err != nil {
+			return Held{}, false, fmt.Errorf("read a legal hold: %w", err)
+		}
+		if json.Unmarshal(m.Data, &h) == nil { // otherwise it was released
+			h.Document, held = d, true
+		}
+	}
+	return h, held, nil
+}
+
 // Hold puts a document under a legal hold, and copies its events into HOLD. It returns the number of copies.
 func Hold(ctx context.Context, js jetstream.JetStream, d Document, o Order, at time.Time) (copies int, err error) {
 	bucket, err := js.KeyValue(ctx, flow.Holds)

@@ -93,17 +93,26 @@ func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.
 	return l.from(ctx, filter, since, batch)
 }
 
+// After yields the messages of a filter after a sequence, oldest first, for a reader that has read the ones before.
+func (l Log) After(ctx context.Context, filter string, sequence uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return l.read(ctx, batchRequest{Subject: filter, Batch: batch, Sequence: sequence + 1})
+}
+
 // Few works like Messages, for a reader that usually stops at one of the first messages.
 func (l Log) Few(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return l.from(ctx, filter, since, few)
 }
 
 func (l Log) from(ctx context.Context, filter string, since time.Time, size int) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	wanted := batchRequest{Subject: filter, Batch: size, Sequence: 1}
+	if !since.IsZero() {
+		wanted.Sequence, wanted.Since = 0, &since
+	}
+	return l.read(ctx, wanted)
+}
+
+func (l Log) read(ctx context.Context, wanted batchRequest) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
-		wanted := batchRequest{Subject: filter, Batch: size, Sequence: 1}
-		if !since.IsZero() {
-			wanted.Sequence, wanted.Since = 0, &since
-		}
 		for {
 			last, more, err := l.messages(ctx, wanted, yield)
 			if err != nil {
@@ -113,7 +122,7 @@ func (l Log) from(ctx context.Context, filter string, since time.Time, size int)
 			if !more {
 				return
 			}
-			wanted = batchRequest{Subject: filter, Batch: batch, Sequence: last + 1}
+			wanted = batchRequest{Subject: wanted.Subject, Batch: batch, Sequence: last + 1}
 		}
 	}
 }

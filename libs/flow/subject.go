@@ -79,6 +79,11 @@ func LaterSubject(channel, source, provider, documentID, id string) string {
 	return laterPrefix + channel + ".wait." + laterTail(source, provider, documentID, id)
 }
 
+// LatersOf returns the filter of the notifications of a channel about a document that are scheduled for later.
+func LatersOf(channel, source, provider, documentID string) string {
+	return laterPrefix + channel + ".wait." + source + "." + provider + "." + event.DocumentToken(documentID) + ".*"
+}
+
 // DueLaterSubject returns the subject on which the server publishes a notification that was scheduled.
 func DueLaterSubject(channel, source, provider, documentID, id string) string {
 	return laterPrefix + channel + ".due." + laterTail(source, provider, documentID, id)

@@ -75,6 +75,40 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 	return all, nil
 }
 
+// mostAsked is the number of messages up to which HeldOf asks at once: each needs two of the 1,024 subjects that the server accepts in a request.
+const mostAsked = 500
+
+// HeldOf returns those of the messages that senders hold. ids are those of notifications by channel; the first 500 are looked up, in one request.
+func HeldOf(ctx context.Context, js jetstream.JetStream, ids map[string][]string) (all []Held, err error) {
+	const prefix = "$KV." + flow.Attempts + "."
+	var subjects []string
+	for channel, of := range ids {
+		for _, id := range of[:min(len(of), mostAsked-len(subjects)/2)] {
+			key := prefix + "message." + channel + "." + id
+			subjects = append(subjects, key, key+".*") // the second one: of a message that an operator replayed
+		}
+	}
+	if len(subjects) == 0 {
+		return nil, nil
+	}
+	for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Last(ctx, subjects...) {
+		if err != nil {
+			return nil, fmt.Errorf("look up held messages: %w", err)
+		}
+		var r record
+		if m.Header.Get("KV-Operation") != "" {
+			continue
+		}
+		if err := json.Unmarshal(m.Data, &r); err != nil {
+			return nil, fmt.Errorf("read %s: %w", m.Subject[len(prefix):], err)
+		}
+		if r.Held != nil {
+			all = append(all, r.held(m.Subject[len(prefix):]))
+		}
+	}
+	return all, nil
+}
+
 // ReleaseLimited releases a message that is beyond the settings' limits. Its sender notices this within a minute. If the message is not held
 // any more, nothing changes.
 func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error {

@@ -40,6 +40,9 @@ type Operator struct {
 	Callback func(ctx context.Context, h nats.Header, payload []byte) error
 	// Eraser returns the eraser of the installation, and a function that closes it; nil in a process that may not erase.
 	Eraser func(context.Context) (*erase.Eraser, func(), error)
+
+	letters letters // the DLQ by document
+	looks   looks
 }
 
 func (o *Operator) now() time.Time {

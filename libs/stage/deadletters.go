@@ -70,6 +70,25 @@ func (l DeadLetters) All(ctx context.Context) iter.Seq2[DeadLetter, error] {
 	}
 }
 
+// After yields the messages of DLQ after a number as dead letters, in the order of DLQ, for a caller that keeps what it has read. A dead letter and
+// the server's advisory about it both appear: they have one stage and one id.
+func (l DeadLetters) After(ctx context.Context, number uint64) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		for m, err := range (event.Log{JS: l.JS, Stream: flow.DLQ}).After(ctx, ">", number) {
+			if err != nil {
+				yield(DeadLetter{}, err)
+				return
+			}
+			if placeOf(m) == (place{}) {
+				continue
+			}
+			if dead, err := l.open(ctx, m); !yield(dead, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // mentions has the numbers of all messages in DLQ about one input.
 type mentions struct{ deadLetters, advisories []uint64 }
 

@@ -28,7 +28,7 @@ type Page struct {
 // pages has every route of the console, in the order of the header. The next page adds its row here, its handler in <name>.go and its template
 // in templates/<name>.html.
 var pages = slices.Concat(
-	flowPages, sourcePages, subscriberPages,
+	flowPages, documentPages, sourcePages, subscriberPages,
 	signInPages, mePages, livePages, assetPages,
 )
 
@@ -172,6 +172,12 @@ var wildcard = regexp.MustCompile(`\{([a-z]+)(?:\.\.\.)?\}`)
 // checkPath refuses values of a path that no name or id can have.
 func checkPath(pattern string, r *http.Request) error {
 	for _, m := range wildcard.FindAllStringSubmatch(pattern, -1) {
+		if m[1] == "document" { // an id of a provider may have any character
+			if v := r.PathValue(m[1]); v == "" || len(v) > 1024 || !utf8.ValidString(v) {
+				return &Problem{Status: http.StatusBadRequest, Title: "The address cannot be read", Detail: "The document's id is empty, longer than 1,024 bytes, or not UTF-8."}
+			}
+			continue
+		}
 		if v := r.PathValue(m[1]); v == "" || v == "." || v == ".." || !printableText(v, 256) || strings.ContainsAny(v, `\`) {
 			return &Problem{Status: http.StatusBadRequest, Title: "The address cannot be read", Detail: fmt.Sprintf("Its part %q is empty, too long, or has characters that no name has.", m[1])}
 		}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/document"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 )
@@ -72,6 +73,14 @@ var functions = template.FuncMap{
 	"stored":  stored,
 	"places":  func() []Place { return places },
 	"has":     hasPlace,
+	"lag":     lag,
+	"link":    link,
+	"channel": document.ChannelWord,
+	"hop":     hopClass,
+	"place":   func(n int) string { return ordinal(n) },
+	"proof":   proof,
+	"full":    fullSentence,
+	"entry":   func(l *Layout, e document.Entry) map[string]any { return map[string]any{"Layout": l, "E": e} },
 	"stage":   func(l *Layout, v StageView) map[string]any { return map[string]any{"Layout": l, "V": v} },
 	"reconciled": func(l *Layout, result *Reconciliation) map[string]any {
 		return map[string]any{"Layout": l, "Result": result}
@@ -192,6 +201,58 @@ func words(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d days", int(d.Hours()/24))
 	}
+}
+
+// lag returns a duration between two steps: "9 ms", "3.1 s", "43 min".
+func lag(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
+	case d < 10*time.Second:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	default:
+		return words(d)
+	}
+}
+
+// hopClass returns the classes of a step in a lane.
+func hopClass(h document.Hop) string {
+	class := string(h.Is)
+	if h.Robot {
+		class += " robot"
+	}
+	return strings.TrimSpace(class)
+}
+
+// ordinal returns the place in an order: "first".
+func ordinal(n int) string {
+	if all := []string{"", "first", "second", "third", "fourth", "fifth"}; n > 0 && n < len(all) {
+		return all[n]
+	}
+	return "as number " + strconv.Itoa(n)
+}
+
+// proof says in a few words how events were verified.
+func proof(badge string) string {
+	switch badge {
+	case "HMAC", "RSA":
+		return badge + " over the callback"
+	case "token":
+		return "Shared token"
+	case "API":
+		return "The provider’s API"
+	case "receipt":
+		return "Receipt"
+	case "":
+		return "Made by us"
+	default:
+		return "Not verified"
+	}
+}
+
+// link returns the address of a page with one parameter.
+func link(path, key string, value any) string {
+	return path + "?" + key + "=" + queryEscape(fmt.Sprint(value))
 }
 
 // number returns a whole number with separators of thousands.

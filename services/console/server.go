@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/operate"
@@ -22,13 +24,17 @@ type Server struct {
 	env      service.Env
 	settings *config.Current[consolesettings.Console]
 	users    *config.Current[[]consolesettings.User]
+	sources  *config.Current[[]config.Source]
 	key      []byte // of form tokens and of the cookies of a sign-in
 	sessions *sessions
 	attempts *attempts
 	oidc     *identity // nil without an issuer
 	sampler  *sampler
 	operator *operate.Operator
-	hashing  chan struct{} // limits the memory of concurrent password checks
+
+	archiveOpen sync.Mutex
+	archive     *archive.Store // opened at the first download
+	hashing     chan struct{}  // limits the memory of concurrent password checks
 }
 
 // New returns the console of a running installation.
@@ -39,9 +45,13 @@ func New(env service.Env) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console.users: %w", err)
 	}
+	sources, err := config.Derive(env.Live, func(c config.Config) ([]config.Source, error) { return c.Sources, nil })
+	if err != nil {
+		return nil, fmt.Errorf("sources: %w", err)
+	}
 	settings := consolesettings.Section.Follow(env.Live)
 	s := &Server{
-		env: env, settings: settings, users: users, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
+		env: env, settings: settings, users: users, sources: sources, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
 		sampler: newSampler(env), hashing: make(chan struct{}, 2),
 		operator: &operate.Operator{JS: env.JS, Ring: keyring.New(env.Config.MasterKeys()), Now: env.Now, Log: env.Log},
 	}
@@ -56,6 +66,7 @@ func New(env service.Env) (*Server, error) {
 // Handler returns the handler of all requests to the console.
 func (s *Server) Handler() http.Handler {
 	mux := service.NewRoutes()
+	mux.TakeEscapes("/documents/") // an id may have any character
 	for _, p := range pages {
 		mux.Handle(p.Method+" "+p.Path, s.wrap(p))
 	}

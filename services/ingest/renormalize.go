@@ -160,7 +160,7 @@ func (r *Renormalizer) read(ctx context.Context, carrier *signingv1.SigningEvent
 	key := [2]string{carrier.GetProvider(), carrier.GetSource()}
 	src, opened := r.sources[key]
 	if !opened {
-		if src, err = sourceOf(ctx, r.env, r.packs, key[0], key[1]); errors.Is(err, errNoSource) {
+		if src, err = sourceOf(ctx, r.env, r.packs, key[0], key[1]); errors.Is(err, pack.ErrNoSource) {
 			return src, got, err.Error(), nil
 		} else if err != nil {
 			return src, got, "", err
@@ -168,7 +168,7 @@ func (r *Renormalizer) read(ctx context.Context, carrier *signingv1.SigningEvent
 		r.sources[key] = src
 	}
 	got = read(ctx, r.env, src, callback{
-		request: requestOf(carrier, kept), changed: unchanged, kept: kept, replayed: true,
+		request: pack.RequestOf(carrier, kept), changed: unchanged, kept: kept, replayed: true,
 		verified: pack.Verified{By: carrier.GetVerification(), Key: pack.Key{Setting: kept.GetKey(), Fingerprint: kept.GetKeyFingerprint()}},
 	})
 	got.events = r.store.withoutErased(ctx, got.events)

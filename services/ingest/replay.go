@@ -82,8 +82,6 @@ func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.
 	}
 }
 
-var errNoSource = errors.New("the settings no longer have the source")
-
 // sourceOf opens only one source, so that wrong settings of another source do not matter.
 func sourceOf(ctx context.Context, env service.Env, packs []pack.Pack, provider, name string) (src source, err error) {
 	i := slices.IndexFunc(packs, func(p pack.Pack) bool { return p.Name == provider })
@@ -92,7 +90,7 @@ func sourceOf(ctx context.Context, env service.Env, packs []pack.Pack, provider,
 	}
 	one := slices.DeleteFunc(slices.Clone(env.Config.Sources), func(s config.Source) bool { return s.Provider != provider || s.Name != name })
 	if len(one) == 0 {
-		return source{}, fmt.Errorf("%w %s/%s", errNoSource, provider, name)
+		return source{}, fmt.Errorf("%w %s/%s", pack.ErrNoSource, provider, name)
 	}
 	defer func() { err = errors.Join(err, panicked(ctx, env, source{settings: one[0]}, recover())) }()
 	sources, err := sourcesOf(packs[i], one)

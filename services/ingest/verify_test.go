@@ -73,7 +73,7 @@ func (h *harness) sendSamples(t *testing.T, key *rsa.PrivateKey) (carriers []*si
 	return carriers
 }
 
-func (h *harness) check(t *testing.T, e *signingv1.SigningEvent, kept *signingv1.Callback, sources ...config.Source) ingest.Check {
+func (h *harness) check(t *testing.T, e *signingv1.SigningEvent, kept *signingv1.Callback, sources ...config.Source) pack.Check {
 	t.Helper()
 	env := h.env
 	if sources != nil {
@@ -103,10 +103,10 @@ func TestEveryKeptSignatureVerifiesUntilABitChanges(t *testing.T) {
 		signed := v == signingv1.Verification_VERIFICATION_HMAC || v == signingv1.Verification_VERIFICATION_RSA
 		switch {
 		case kept.GetRedacted(), !signed:
-			if is.Result != ingest.NotChecked || is.Reason == "" {
+			if is.Result != pack.NotChecked || is.Reason == "" {
 				t.Errorf("%s %s: %+v", e.GetProvider(), e.GetType(), is)
 			}
-		case is.Result != ingest.SignatureValid || !is.SameKey() || is.Then.Fingerprint == "":
+		case is.Result != pack.SignatureValid || !is.SameKey() || is.Then.Fingerprint == "":
 			t.Errorf("%s %s: %+v", e.GetProvider(), e.GetType(), is)
 		default:
 			checked[v]++
@@ -114,7 +114,7 @@ func TestEveryKeptSignatureVerifiesUntilABitChanges(t *testing.T) {
 		for i := range kept.GetBody() {
 			changed := proto.CloneOf(kept)
 			changed.Body[i] ^= 1 << (i % 8)
-			if is := h.check(t, e, changed); is.Result != ingest.SignatureInvalid {
+			if is := h.check(t, e, changed); is.Result != pack.SignatureInvalid {
 				t.Fatalf("%s %s: byte %d of %d is changed: %+v", e.GetProvider(), e.GetType(), i, len(kept.GetBody()), is)
 			}
 			if !signed || kept.GetRedacted() {
@@ -122,14 +122,14 @@ func TestEveryKeptSignatureVerifiesUntilABitChanges(t *testing.T) {
 			}
 			forged := proto.CloneOf(e)
 			forged.Callback.Id = event.CallbackID(e.GetSource(), e.GetProvider(), "POST", strings.TrimPrefix(kept.GetPath(), "/webhooks/"+e.GetProvider()+"/"+e.GetSource()), "", changed.GetBody())
-			if is := h.check(t, forged, changed); is.Result != ingest.SignatureInvalid && !sameSignedText(kept, changed) {
+			if is := h.check(t, forged, changed); is.Result != pack.SignatureInvalid && !sameSignedText(kept, changed) {
 				t.Fatalf("%s %s: byte %d of %d is changed, and the id: %+v", e.GetProvider(), e.GetType(), i, len(kept.GetBody()), is)
 			}
 		}
 		if i := slices.IndexFunc(kept.GetHeaders(), func(h *signingv1.Header) bool { return strings.HasPrefix(h.GetName(), "X-") }); i >= 0 && signed && !kept.GetRedacted() {
 			changed := proto.CloneOf(kept)
 			changed.Headers[i].Value = strings.Map(func(r rune) rune { return r ^ 1 }, changed.GetHeaders()[i].GetValue())
-			if is := h.check(t, e, changed); is.Result != ingest.SignatureInvalid {
+			if is := h.check(t, e, changed); is.Result != pack.SignatureInvalid {
 				t.Errorf("%s %s: another signature: %+v", e.GetProvider(), e.GetType(), is)
 			}
 		}
@@ -169,16 +169,16 @@ func TestWhatIsSaidAboutAKeptCallback(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		sources []config.Source
-		result  ingest.Result
+		result  pack.CheckResult
 		says    string
 		now     string
 		same    bool
 	}{
-		"the same key":               {[]config.Source{source("test")}, ingest.SignatureValid, "", "webhook.secrets[0]", true},
-		"the same key, moved":        {[]config.Source{source("new,test")}, ingest.SignatureValid, "", "webhook.secrets[1]", true},
-		"the key is gone":            {[]config.Source{source("new")}, ingest.NotChecked, "no longer in the settings", "", false},
-		"the source is gone":         {[]config.Source{source("new").With()}[:0], ingest.NotChecked, "no longer have its source", "", false},
-		"the source of another name": {[]config.Source{providers.NewSource("pleasesign", "other", "webhook.secrets=test")}, ingest.NotChecked, "no longer have its source", "", false},
+		"the same key":               {[]config.Source{source("test")}, pack.SignatureValid, "", "webhook.secrets[0]", true},
+		"the same key, moved":        {[]config.Source{source("new,test")}, pack.SignatureValid, "", "webhook.secrets[1]", true},
+		"the key is gone":            {[]config.Source{source("new")}, pack.NotChecked, "no longer in the settings", "", false},
+		"the source is gone":         {[]config.Source{source("new").With()}[:0], pack.NotChecked, "no longer have its source", "", false},
+		"the source of another name": {[]config.Source{providers.NewSource("pleasesign", "other", "webhook.secrets=test")}, pack.NotChecked, "no longer have its source", "", false},
 	} {
 		if is := h.check(t, first, first.GetCallback(), c.sources...); is.Result != c.result || !strings.Contains(is.Reason, c.says) || is.Now.Setting != c.now || c.same && !is.SameKey() {
 			t.Errorf("%s: %+v", name, is)
@@ -190,17 +190,17 @@ func TestWhatIsSaidAboutAKeptCallback(t *testing.T) {
 		"signing.v1.old.>":                       "a shared token",
 	} {
 		e := h.stored(t, filter)[0]
-		if is := h.check(t, e, e.GetCallback()); is.Result != ingest.NotChecked || !strings.Contains(is.Reason, says) {
+		if is := h.check(t, e, e.GetCallback()); is.Result != pack.NotChecked || !strings.Contains(is.Reason, says) {
 			t.Errorf("%s: %+v", filter, is)
 		}
-		if is := h.check(t, e, nil); is.Result != ingest.NotChecked || !strings.Contains(is.Reason, "not kept") {
+		if is := h.check(t, e, nil); is.Result != pack.NotChecked || !strings.Contains(is.Reason, "not kept") {
 			t.Errorf("%s, not kept: %+v", filter, is)
 		}
 	}
 	// The same bytes are verified by a key of another place and name, with the right text.
 	other := proto.CloneOf(first)
 	other.Callback.Key, other.Callback.KeyFingerprint = "webhook.secrets[3]", "sha256:0000000000000000"
-	if is := h.check(t, other, other.GetCallback()); is.Result != ingest.SignatureValid || is.SameKey() {
+	if is := h.check(t, other, other.GetCallback()); is.Result != pack.SignatureValid || is.SameKey() {
 		t.Errorf("another key: %+v", is)
 	}
 }

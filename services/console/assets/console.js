@@ -54,6 +54,13 @@
         drawTimes(fresh);
         if (old && !old.contains(document.activeElement) && old.innerHTML !== fresh.innerHTML) old.replaceChildren(...fresh.childNodes);
       }
+      // New events of a document only announce themselves: nothing moves under the hand.
+      const news = document.getElementById("news"), now = page.getElementById("news");
+      if (news && now) {
+        const n = now.dataset.events - news.dataset.events;
+        news.hidden = n <= 0;
+        if (n > 0) news.querySelector("a").textContent = n + " new above";
+      }
       const title = page.querySelector("title");
       if (title) document.title = title.textContent;
       last = Date.now();

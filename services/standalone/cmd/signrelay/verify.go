@@ -37,7 +37,7 @@ func verify(ctx context.Context, c *call) error {
 	}
 	wrong := 0
 	for _, one := range v.all {
-		if one.Result == ingest.SignatureInvalid {
+		if one.Result == pack.SignatureInvalid {
 			wrong++
 		}
 		if c.json() {
@@ -54,24 +54,24 @@ func verify(ctx context.Context, c *call) error {
 
 // checkedCallback is the check of one callback.
 type checkedCallback struct {
-	Callback       string        `json:"callback,omitempty"`
-	Source         string        `json:"source"`
-	Provider       string        `json:"provider"`
-	Received       time.Time     `json:"received_at"`
-	Result         ingest.Result `json:"result"`
-	Reason         string        `json:"reason,omitempty"`
-	Key            string        `json:"key,omitempty"` // that verifies it today
-	KeyThen        string        `json:"key_then,omitempty"`
-	FingerprintNow string        `json:"key_fingerprint,omitempty"`
-	Fingerprint    string        `json:"key_then_fingerprint,omitempty"`
-	SameKey        bool          `json:"same_key"`
-	Events         []string      `json:"events"`
-	Types          []string      `json:"types"`
+	Callback       string           `json:"callback,omitempty"`
+	Source         string           `json:"source"`
+	Provider       string           `json:"provider"`
+	Received       time.Time        `json:"received_at"`
+	Result         pack.CheckResult `json:"result"`
+	Reason         string           `json:"reason,omitempty"`
+	Key            string           `json:"key,omitempty"` // that verifies it today
+	KeyThen        string           `json:"key_then,omitempty"`
+	FingerprintNow string           `json:"key_fingerprint,omitempty"`
+	Fingerprint    string           `json:"key_then_fingerprint,omitempty"`
+	SameKey        bool             `json:"same_key"`
+	Events         []string         `json:"events"`
+	Types          []string         `json:"types"`
 }
 
 func (k checkedCallback) detail() string {
 	switch {
-	case k.Result != ingest.SignatureValid:
+	case k.Result != pack.SignatureValid:
 		return k.Reason
 	case k.SameKey:
 		return fmt.Sprintf("with the same key as then, %s %s", k.Key, k.FingerprintNow)
@@ -148,7 +148,7 @@ func (v *verifier) check(ctx context.Context, data []byte, stored time.Time) err
 	v.all = append(v.all, checkedCallback{
 		Callback: id, Source: e.GetSource(), Provider: e.GetProvider(), Received: arrival(e, stored), Result: is.Result, Reason: is.Reason,
 		Key: is.Now.Setting, FingerprintNow: is.Now.Fingerprint, KeyThen: is.Then.Setting, Fingerprint: is.Then.Fingerprint,
-		SameKey: is.Result == ingest.SignatureValid && is.SameKey(), Events: []string{e.GetId()}, Types: []string{e.GetType()},
+		SameKey: is.Result == pack.SignatureValid && is.SameKey(), Events: []string{e.GetId()}, Types: []string{e.GetType()},
 	})
 	return nil
 }

@@ -1,0 +1,43 @@
+package operate
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
+)
+
+// LookedAt is the action of operator.acted for a look at the personal data of a document. It is no plan.
+const LookedAt Action = "look"
+
+// looks remembers which looks of the current hour are in the log.
+type looks struct {
+	mutex sync.Mutex
+	hour  time.Time
+	known map[string]bool
+}
+
+// Look stores that a user looked at the personal data of a document, at most once an hour for each user and document. The caller must not show the
+// data if it fails.
+func (o *Operator) Look(ctx context.Context, d Document, by string) error {
+	now := o.now().UTC()
+	hour := now.Truncate(time.Hour)
+	id := event.DerivedID(strings.Join([]string{d.Source, d.Provider, event.DocumentToken(d.ID), hour.Format(time.RFC3339)}, " "), "operate", "look/"+by)
+	l := &o.looks
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if !l.hour.Equal(hour) {
+		l.hour, l.known = hour, map[string]bool{}
+	}
+	if l.known[id] {
+		return nil
+	}
+	e := aboutEventOf(About{Source: d.Source, Provider: d.Provider, Document: d.ID}, event.OperatorActed, now)
+	if err := o.publish(ctx, acted(e, id, LookedAt, Order{By: by}, 1), true); err != nil {
+		return err
+	}
+	l.known[id] = true
+	return nil
+}

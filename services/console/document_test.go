@@ -1,0 +1,304 @@
+package console_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/services/console"
+	consolesettings "github.com/signrelay/signrelay/services/console/settings"
+)
+
+// secretWords are the personal data of the story below. The first ones are in the hostile form.
+var secretWords = []string{"Olivia", "Nguyen", "Wilson", "olivia.nguyen@example.com", "jack.wilson@example.com", "61491570006", "61491570156", "Secret contract", "Please sign, Jack"}
+
+const hostile = `<script>alert(1)</script>"onx='`
+
+// roles returns a bench whose reader has these roles.
+func roles(t *testing.T, names ...string) *bench {
+	t.Helper()
+	return open(t, func(c *consolesettings.Console) { c.LocalRoles = names })
+}
+
+// tell stores an event of a document.
+func (b *bench) tell(id, eventType string, change func(*signingv1.SigningEvent)) *signingv1.SigningEvent {
+	b.t.Helper()
+	e := &signingv1.SigningEvent{
+		Source: "onboarding", Provider: "pleasesign", Type: eventType, OccurredAt: timestamppb.New(b.Env.Now().Add(-time.Hour)), ReceivedAt: timestamppb.New(b.Env.Now().Add(-time.Hour)),
+		Document: &signingv1.Document{Id: id}, Verification: signingv1.Verification_VERIFICATION_HMAC, ProviderType: "document.created",
+	}
+	if strings.HasPrefix(eventType, "notification.") {
+		e.Verification = signingv1.Verification_VERIFICATION_INTERNAL
+	}
+	change(e)
+	who := ""
+	if e.GetRecipient() != nil {
+		who = e.GetRecipient().GetId()
+	}
+	e.Id = event.OccurrenceOf(e, eventType, who, e.GetNotice().GetNotificationId(), e.GetNotice().GetChannel())
+	b.Publish(event.Message(b.t.Context(), e))
+	return e
+}
+
+var (
+	first  = &signingv1.Recipient{Id: "r-1", FirstName: "Olivia", LastName: "Nguyen", Email: "olivia.nguyen@example.com", Mobile: "61491570006"}
+	second = &signingv1.Recipient{Id: "r-2", FirstName: "Jack" + hostile, LastName: "Wilson", Email: "jack.wilson@example.com", Mobile: "61491570156"}
+)
+
+// story stores a document with two signers: one has signed, and the other one's text is held.
+func (b *bench) story(id string) {
+	title := func(e *signingv1.SigningEvent) { e.Document.Title = "Secret contract " + hostile }
+	b.tell(id, event.DocumentSent, title)
+	b.tell(id, event.RecipientSent, func(e *signingv1.SigningEvent) { e.Recipient = first })
+	b.tell(id, event.RecipientSent, func(e *signingv1.SigningEvent) { e.Recipient = second })
+	b.tell(id, event.RecipientSigned, func(e *signingv1.SigningEvent) { e.Recipient = first })
+	notice := func(outcome string, who *signingv1.Recipient, channel string, n *signingv1.Notice) {
+		b.tell(id, outcome, func(e *signingv1.SigningEvent) {
+			e.Recipient, e.Notice = &signingv1.Recipient{Id: who.GetId()}, n
+			n.Kind, n.Channel, n.NotificationId = "invitation", channel, "n-"+channel+who.GetId()
+		})
+	}
+	notice(event.NotificationRequested, second, "email", &signingv1.Notice{})
+	notice(event.NotificationSent, second, "email", &signingv1.Notice{Text: "Please sign, Jack: https://sign.example/l/…", Subject: "Please sign, Jack"})
+	notice(event.NotificationRequested, second, "sms", &signingv1.Notice{})
+	notice(event.NotificationDeferred, second, "sms", &signingv1.Notice{Reason: "bad-credentials", Fault: "operator"})
+}
+
+func pathOf(id string) string { return console.DocumentPath("pleasesign", "onboarding", id) }
+
+func TestDocumentSaysWhoWasNotNotified(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "look", "private")
+	b.story("D1")
+	_, page := b.get(b.browser(), pathOf("D1"))
+	for _, want := range []string{"Who has not been notified, and why", "bad-credentials", "From callback to signature", "Olivia Nguyen", "Please sign, Jack", "the role private", "HMAC"} {
+		if strings.Contains(page, want) != (want != "the role private") {
+			t.Errorf("%q: %v", want, strings.Contains(page, want))
+		}
+	}
+	if strings.Contains(page, "<script>alert") || strings.Contains(page, `"onx='`) {
+		t.Error("a name is markup")
+	}
+	var data struct {
+		Sentence string
+		Untold   []struct{ Reason string }
+		Lanes    []struct{ Name string }
+		Timeline []struct{ Kind string }
+	}
+	_, body := b.do(b.browser(), http.MethodGet, pathOf("D1"), nil, "application/json")
+	if err := json.Unmarshal([]byte(body), &data); err != nil || data.Sentence == "" || len(data.Untold) != 1 || data.Untold[0].Reason != "bad-credentials" || len(data.Lanes) != 2 {
+		t.Fatalf("JSON: %v, %+v", err, data)
+	}
+	_, body = b.do(b.browser(), http.MethodGet, pathOf("D1")+"?show=problems", nil, "application/json")
+	if err := json.Unmarshal([]byte(body), &data); err != nil || len(data.Timeline) != 1 {
+		t.Fatalf("problems: %v, %s", err, body)
+	}
+	looks := 0
+	for m, err := range (event.Log{JS: b.Env.JS, Stream: flow.Signing}).Messages(t.Context(), event.SubjectOf("onboarding", "pleasesign", event.OperatorActed, "D1"), time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, _ := event.Decode(m.Data); e.GetAttributes()[event.AttributeAction] == "look" {
+			looks++
+		}
+	}
+	if looks != 1 {
+		t.Errorf("%d looks are in the log, want 1 an hour", looks)
+	}
+}
+
+// Without the role private, no response has a name, an address, a number, a title or a text.
+func TestWithoutPrivateNothingIsPersonal(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "look", "operate", "erase")
+	b.story("D1")
+	e := b.tell("D1", event.DocumentCreated, func(e *signingv1.SigningEvent) {
+		e.Callback = &signingv1.Callback{Id: event.CallbackID("onboarding", "pleasesign", "POST", "", "", []byte("Olivia Nguyen")), Method: "POST", Body: []byte("Olivia Nguyen")}
+	})
+	path := pathOf("D1")
+	for _, query := range []string{
+		"", "?show=messages", "?detail=all", "?do=resend", "?do=resend&to=2", "?do=resend&to=9", "?do=cancel-reminders", "?do=erase", "?do=hold", "?do=replay", "?raw=" + e.GetId(),
+		"?raw=" + e.GetId() + "&get=bytes", "?file=1", "?get=evidence", "?show=nothing", "?job=x",
+	} {
+		for _, accept := range []string{"text/html", "application/json", "text/csv"} {
+			_, body := b.do(b.browser(), http.MethodGet, path+query, nil, accept)
+			for _, secret := range secretWords {
+				if strings.Contains(body, secret) {
+					t.Errorf("%s as %s has %q", query, accept, secret)
+				}
+			}
+		}
+	}
+	if response, _ := b.get(b.browser(), path+"?raw="+e.GetId()); response.StatusCode != http.StatusForbidden {
+		t.Errorf("a raw callback: status %d", response.StatusCode)
+	}
+	_, page := b.get(b.browser(), path+"?do=hold")
+	form := url.Values{"token": {b.token(page)}, "effect": {"another plan"}, "why": {"TICKET-1"}}
+	response, page := b.do(b.browser(), http.MethodPost, path+"?do=hold", form, "text/html")
+	if response.StatusCode != http.StatusConflict || slices.ContainsFunc(secretWords, func(s string) bool { return strings.Contains(page, s) }) {
+		t.Errorf("a plan that does not hold: status %d", response.StatusCode)
+	}
+}
+
+// An id may have any character that a URL can have.
+func TestDocumentOfAnyIDOpens(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "look")
+	for _, id := range []string{"a/b//c", "ä ö/日本", `back\slash`, "100%", "?q=1&x#y", "mara@example.com", "_"} {
+		b.tell(id, event.DocumentSent, func(e *signingv1.SigningEvent) {})
+		if response, page := b.get(b.browser(), pathOf(id)); response.StatusCode != http.StatusOK || !strings.Contains(page, "The document was sent") {
+			t.Errorf("%q: status %d", id, response.StatusCode)
+		}
+	}
+	for _, path := range []string{pathOf("unknown"), "/documents/pleasesign/%3E/x", "/documents/*/*/a"} {
+		if response, page := b.get(b.browser(), path); response.StatusCode != http.StatusNotFound || !strings.Contains(page, "Compare the id") {
+			t.Errorf("%s: status %d", path, response.StatusCode)
+		}
+	}
+}
+
+func TestRawCallbackIsVerifiedAgain(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "private")
+	body := []byte(`{"event":"document.created","name":"` + hostile + `"}`)
+	e := b.tell("D1", event.DocumentSent, func(e *signingv1.SigningEvent) {
+		e.Callback = &signingv1.Callback{Id: event.CallbackID("onboarding", "pleasesign", "POST", "", "", body), Method: "POST", Path: "/webhooks/pleasesign/onboarding", Body: body}
+	})
+	_, page := b.get(b.browser(), pathOf("D1")+"?raw="+e.GetId())
+	if !strings.Contains(page, "Cannot be checked again") || strings.Contains(page, "<script>alert") {
+		t.Errorf("page:\n%s", page)
+	}
+	response, raw := b.get(b.browser(), pathOf("D1")+"?raw="+e.GetId()+"&get=bytes")
+	if raw != string(body) || response.Header.Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(response.Header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("the bytes: %q, %v", raw, response.Header)
+	}
+}
+
+// A reader confirms what the page showed, and the job does it once.
+func TestInvitationIsSentAgain(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "operate")
+	b.story("D1")
+	c, path := b.browser(), pathOf("D1")
+	_, page := b.get(c, path+"?do=resend&to=2&channel=email")
+	if !strings.Contains(page, "Signer 2 gets the invitation once more") || !strings.Contains(page, "Send 1 message") {
+		t.Fatalf("the plan:\n%s", page)
+	}
+	effect := regexp.MustCompile(`name="effect" value="([^"]+)"`).FindStringSubmatch(page)[1]
+	form := url.Values{"token": {b.token(page)}, "effect": {effect}, "to": {"2"}, "channel": {"email"}}
+	if response, page := b.do(c, http.MethodPost, path+"?do=resend", form, "text/html"); response.StatusCode != http.StatusBadRequest || !strings.Contains(page, "reason is empty") {
+		t.Errorf("without a reason: status %d", response.StatusCode)
+	}
+	form.Set("why", "TICKET-7")
+	response, _ := b.do(c, http.MethodPost, path+"?do=resend", form, "text/html")
+	if response.StatusCode != http.StatusSeeOther {
+		t.Fatalf("status %d", response.StatusCode)
+	}
+	if err := (operate.Runner{Operator: &operate.Operator{JS: b.Env.JS, Now: b.Env.Now}, Actions: operate.ConsoleActions}).RunOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.Count(flow.Signing, event.TypeFilter(event.ResendRequested)); n != 1 {
+		t.Errorf("%d requests are in the log", n)
+	}
+	if _, page = b.get(c, response.Header.Get("Location")); !strings.Contains(page, "Done:</b> resend, 1 of 1 done") {
+		t.Errorf("the job:\n%s", page)
+	}
+	if response, page := b.get(c, path+"?do=erase"); response.StatusCode != http.StatusForbidden || !strings.Contains(page, "takes the role erase") {
+		t.Errorf("erase: status %d", response.StatusCode)
+	}
+}
+
+// The dead letters of a document are found without a filter, and each page reads only the new ones.
+func TestDeadLettersOfADocument(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "operate")
+	for _, id := range []string{"D1", "D2"} {
+		e := b.tell(id, event.DocumentSent, func(*signingv1.SigningEvent) {})
+		b.bury(e)
+	}
+	_, page := b.get(b.browser(), pathOf("D1"))
+	if !strings.Contains(page, "Replay 1 dead letter") {
+		t.Errorf("page:\n%s", page)
+	}
+	b.bury(b.tell("D1", event.DocumentFilled, func(*signingv1.SigningEvent) {}))
+	if _, page = b.get(b.browser(), pathOf("D1")+"?do=replay"); !strings.Contains(page, "Replay 2 dead letters") {
+		t.Errorf("after another one:\n%s", page)
+	}
+}
+
+// bury makes a dead letter of an event, as the enricher does.
+func (b *bench) bury(e *signingv1.SigningEvent) {
+	b.t.Helper()
+	m, err := event.Message(b.t.Context(), e)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	stored := b.Count(flow.Signing, event.Everything)
+	b.Publish(&nats.Msg{Subject: flow.StageNamed(flow.Enricher).DeadSubject(), Data: m.Data, Header: nats.Header{
+		"Signrelay-Dlq-Stage": {flow.Enricher}, "Signrelay-Dlq-Reason": {"permanent"}, "Signrelay-Dlq-Attempts": {"1"}, "Signrelay-Dlq-Id": {e.GetId()},
+		"Signrelay-Dlq-Stream": {flow.Signing}, "Signrelay-Dlq-Sequence": {strconv.Itoa(stored)}, "Signrelay-Dlq-Subject": {m.Subject}, "Nats-Msg-Id": {"dead-" + e.GetId()},
+	}}, nil)
+}
+
+// The recorded callbacks of each provider make a page: a sentence, a lane for each person, and an entry for each event.
+func TestRecordedStoriesHaveAPage(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "private")
+	for _, provider := range []string{"pleasesign", "clickwrap", "esignv1"} {
+		files, err := filepath.Glob("../../libs/providers/" + provider + "/testdata/*.golden.json")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no recorded callbacks of %s: %v", provider, err)
+		}
+		seen, stored := map[string]*signingv1.SigningEvent{}, map[string]bool{}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all []json.RawMessage
+			if err := json.Unmarshal(data, &all); err != nil {
+				t.Fatal(err)
+			}
+			for _, raw := range all {
+				e := new(signingv1.SigningEvent)
+				if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, e); err != nil {
+					t.Fatal(err)
+				}
+				if stored[e.GetId()] {
+					continue // two recorded callbacks may report one fact
+				}
+				stored[e.GetId()] = true
+				b.Publish(event.Message(t.Context(), e))
+				if e.GetDocument().GetId() != "" {
+					seen[e.GetDocument().GetId()] = e
+				}
+			}
+		}
+		for id, e := range seen {
+			_, body := b.do(b.browser(), http.MethodGet, console.DocumentPath(e.GetProvider(), e.GetSource(), id), nil, "application/json")
+			var data struct {
+				Sentence string
+				Timeline []any
+			}
+			if err := json.Unmarshal([]byte(body), &data); err != nil || data.Sentence == "" || len(data.Timeline) == 0 {
+				t.Errorf("%s %s: %v, %.300s", provider, id, err, body)
+			}
+		}
+	}
+}
