@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/signrelay/signrelay/libs/archive"
+	"github.com/signrelay/signrelay/libs/collect"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/evidence"
@@ -221,7 +222,7 @@ func evidenceFile(r *Request, got operate.Dossier) (View, error) {
 	}
 	ctx := documentContext(r, r.writer)
 	source := evidence.Source{Key: key, Document: evidence.Document{Source: got.Is.Source, Provider: got.Is.Provider, ID: got.Is.ID}}
-	if source, err = operate.EvidenceOf(ctx, r.Console.env.JS, source); err != nil {
+	if source, err = collect.Evidence(ctx, r.Console.env.JS, source); err != nil {
 		return View{}, err
 	}
 	f, err := os.CreateTemp("", "signrelay-evidence-*")
