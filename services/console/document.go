@@ -19,11 +19,9 @@ import (
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 )
 
-const documentPath = "/documents/{provider}/{source}/{document...}"
-
 var documentPages = []Page{
-	{"GET", documentPath, Look, "documents", []string{"show", "detail", "do", "to", "channel", "raw", "get", "file", "job"}, documentPage},
-	{"POST", documentPath, Look, "documents", []string{"do"}, documentAction}, // each action checks its own role
+	{"GET", "/documents/{provider}/{source}/{document...}", Look, "documents", []string{"show", "detail", "do", "to", "channel", "raw", "get", "file", "job"}, documentPage},
+	{"POST", "/documents/{provider}/{source}/{document...}", Look, "documents", []string{"do"}, documentAction}, // each action checks its own role
 }
 
 // DocumentPath returns the path of the page of a document.

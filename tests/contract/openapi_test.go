@@ -319,7 +319,7 @@ func registered(t *testing.T, folder string) map[string]bool {
 		})
 		ast.Inspect(file, func(n ast.Node) bool {
 			if method, path, ok := consolePage(n); ok {
-				routes[method+" "+strings.Replace(path, "{$}", "", 1)] = true
+				routes[method+" "+strings.NewReplacer("{$}", "", "...}", "}").Replace(path)] = true
 				return true
 			}
 			call, ok := n.(*ast.CallExpr)

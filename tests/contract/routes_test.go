@@ -86,6 +86,19 @@ func (v visitor) console() {
 	json.Set("Signrelay-Token", token)
 	v.wants(http.StatusOK, source, v.request(http.MethodPost, home+"/sources/clickwrap/demo", json, ""))
 	v.wants(http.StatusNotFound, source, v.request(http.MethodPost, home+"/sources/clickwrap/other", json, ""))
+	v.document(home, json)
+}
+
+// document calls the page of one document.
+func (v visitor) document(home string, header http.Header) {
+	path := "/documents/{provider}/{source}/{document}"
+	ids := v.h.Play(v.t, "clickwrap", "one-signer")
+	at := home + "/documents/clickwrap/demo/" + url.PathEscape(ids[0])
+	v.wants(http.StatusOK, path, v.request(http.MethodGet, at, header, ""))
+	v.wants(http.StatusOK, path, v.request(http.MethodGet, at+"?do=hold", header, ""))
+	v.wants(http.StatusNotFound, path, v.request(http.MethodGet, at+"-other", header, ""))
+	v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, at+"?show=nothing", header, ""))
+	v.wants(http.StatusConflict, path, v.request(http.MethodPost, at+"?do=hold", header, ""))
 }
 
 func (v visitor) withoutNATS() {

@@ -1,0 +1,76 @@
+package console_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/signrelay/signrelay/tests/testenv"
+)
+
+// A reader opens a document, sees its raw callback verified again, and sends an invitation once more. The message arrives once, and the page says
+// that there is news.
+func TestDocumentIsExplainedAndResent(t *testing.T) {
+	t.Parallel()
+	axe := axeCore(t)
+	b := newBrowser(t)
+	h := testenv.Standalone(t)
+	id := h.Play(t, "clickwrap", "seed")[1] // one of two has signed
+	h.Until(t, "the invitation was sent", func() bool { return len(h.Messages(t)) > 0 })
+	h.WaitIdle(t)
+	page := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR") + "/documents/clickwrap/demo/" + url.PathEscape(id)
+	b.do(chromedp.Navigate(page), chromedp.WaitVisible("#h-events", chromedp.ByQuery))
+	for _, want := range []string{"From callback to signature", "Everything that happened", "What you can do"} {
+		if text := b.text("body"); !strings.Contains(text, want) {
+			t.Errorf("the page does not show %q: %.500s", want, text)
+		}
+	}
+	for _, size := range []struct{ width, height int64 }{{1280, 900}, {360, 740}} {
+		for _, scheme := range []string{"light", "dark", "print"} {
+			media := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
+			if scheme == "print" {
+				media = emulation.SetEmulatedMedia().WithMedia("print")
+			}
+			b.do(emulation.SetDeviceMetricsOverride(size.width, size.height, 1, size.width < 500), media)
+			for name, query := range map[string]string{"document": "", "plan": "?do=resend", "erase": "?do=erase"} {
+				name = fmt.Sprintf("%s-%d-%s", name, size.width, scheme)
+				b.do(chromedp.Navigate(page+query), chromedp.WaitVisible("h1", chromedp.ByQuery))
+				var width int64
+				b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
+				if width > size.width {
+					t.Errorf("%s is %d pixels wide", name, width)
+				}
+				if scheme != "print" {
+					for _, fault := range b.faults(axe) {
+						t.Errorf("%s: %s", name, fault)
+					}
+				}
+				if folder := os.Getenv("SIGNRELAY_TEST_SCREENSHOTS"); folder != "" {
+					b.screenshot(filepath.Join(folder, name+".png"))
+				}
+			}
+		}
+	}
+	b.do(emulation.SetEmulatedMedia().WithMedia(""), emulation.SetDeviceMetricsOverride(1280, 900, 1, false), chromedp.Navigate(page))
+	b.do(chromedp.Click("details[hx-get] summary", chromedp.ByQuery), chromedp.WaitVisible(".raw #raw pre", chromedp.ByQuery))
+	if text := b.text(".raw #raw"); !strings.Contains(text, "Still true") && !strings.Contains(text, "Cannot be checked again") {
+		t.Errorf("the raw callback: %s", text)
+	}
+	before := len(h.Messages(t))
+	b.do(
+		chromedp.Navigate(page+"?do=resend&channel=email"), chromedp.SendKeys("#why", "TICKET-7", chromedp.ByQuery),
+		chromedp.Click("form.plan button", chromedp.ByQuery), chromedp.WaitVisible("#job", chromedp.ByQuery),
+	)
+	h.Until(t, "the message has arrived", func() bool { return len(h.Messages(t)) > before })
+	h.WaitIdle(t)
+	if n := len(h.Messages(t)); n != before+1 {
+		t.Errorf("%d messages arrived, want 1", n-before)
+	}
+	h.Until(t, "the page says that there is news", func() bool { return strings.Contains(b.text("#news"), "new above") })
+}
