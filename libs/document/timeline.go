@@ -74,8 +74,33 @@ func (x *explainer) timeline() []Entry {
 	for _, s := range x.events {
 		all = append(all, x.entry(s))
 	}
+	// A receipt has whole seconds, so it may seem to be older than its message.
+	sent := map[string]time.Time{}
+	for _, t := range all {
+		if t.Type == event.NotificationSent {
+			sent[t.Message] = t.At
+		}
+	}
+	place := func(t Entry) time.Time {
+		if at := sent[t.Message]; t.Type == event.NotificationDelivered && at.Sub(t.At) < time.Second {
+			return latest(t.At, at)
+		}
+		return t.At
+	}
 	slices.Reverse(all)
-	slices.SortStableFunc(all, func(a, b Entry) int { return b.At.Compare(a.At) })
+	slices.SortStableFunc(all, func(a, b Entry) int {
+		if c := place(b).Compare(place(a)); c != 0 || a.Message != b.Message || a.Type == b.Type {
+			return c
+		}
+		switch event.NotificationDelivered {
+		case a.Type:
+			return -1
+		case b.Type:
+			return 1
+		default:
+			return 0
+		}
+	})
 	return all
 }
 

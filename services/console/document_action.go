@@ -68,7 +68,7 @@ func (r *Request) actions(got operate.Dossier) ([]actionView, error) {
 	list := []actionView{
 		{Do: operate.Replay, Label: "Replay " + counted(dead, "dead letter") + "…", Effect: "Each goes back to its stage. What the log shows as sent is not sent again."},
 		{Do: operate.Resend, Label: "Invite again…", Effect: "One person gets the invitation once more, by the channels you choose. The others get nothing."},
-		{Do: operate.CancelReminders, Label: "Cancel " + counted(len(got.Facts.Reminders), "reminder") + "…", Effect: "No further reminders. The people are not notified of that."},
+		{Do: operate.CancelReminders, Label: "Cancel reminders…", Effect: "No further reminders. The people are not notified of that."},
 		{Do: operate.ArchiveAgain, Label: "Archive again…", Effect: "The files are requested from " + document.ProviderName(got.Is.Provider) + " and stored. No person gets a message."},
 		{Do: evidenceAction, Label: "Evidence file", Effect: counted(len(got.Events), "event") + " with their callbacks and proofs as one ZIP. It holds names; your download is an event.", Path: path + "?get=evidence"},
 	}
@@ -78,7 +78,7 @@ func (r *Request) actions(got operate.Dossier) ([]actionView, error) {
 		list = append(list, actionView{Do: operate.ReleaseDocument, Label: "End the legal hold…", Effect: "The document gets the age of the log again, and can be erased."})
 	}
 	list = append(list, actionView{Do: operate.Erase, Label: "Erase…", Danger: true,
-		Effect: "This cannot be undone. Names, addresses and texts of " + counted(len(all), "person") + " go. The plan says from where, and what stays."})
+		Effect: "This cannot be undone. Names, addresses and texts of " + numberOfPeople(len(all)) + " go. The plan says from where, and what stays."})
 	block := map[operate.Action]string{
 		operate.Resend: ended, operate.CancelReminders: ended,
 	}
@@ -123,6 +123,7 @@ func (r *Request) actions(got operate.Dossier) ([]actionView, error) {
 		}
 		a.Label = strings.Replace(a.Label, " 0 ", " ", 1)
 	}
+	slices.SortStableFunc(list, func(a, b actionView) int { return min(len(a.Blocked), 1) - min(len(b.Blocked), 1) }) // what can be done comes first
 	return list, nil
 }
 
@@ -214,7 +215,7 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 	case operate.Erase:
 		id := []rune(r.PathValue("document"))
 		v.Sure = string(id[max(0, len(id)-4):])
-		v.Stays = fmt.Sprintf("What stays: that %s sent a document, and when.", counted(len(people.People), "person")+map[bool]string{true: " was", false: " were"}[len(people.People) == 1])
+		v.Stays = fmt.Sprintf("What stays: that a document was sent to %s, and when.", numberOfPeople(len(got.Document.People)))
 	case operate.Resend, operate.CancelReminders:
 		v.To = values.Get("to")
 		for i := range people.People {

@@ -1,7 +1,10 @@
 package console_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,10 +20,15 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/operate"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	"github.com/signrelay/signrelay/services/console"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 )
@@ -34,6 +42,17 @@ const hostile = `<script>alert(1)</script>"onx='`
 func roles(t *testing.T, names ...string) *bench {
 	t.Helper()
 	return open(t, func(c *consolesettings.Console) { c.LocalRoles = names })
+}
+
+// openWith is roles with more settings.
+func openWith(t *testing.T, names []string, change func(*config.Config)) *bench {
+	t.Helper()
+	realtest.Server(t, "NATS")
+	cfg := config.Default().With(consolesettings.Section, archivesettings.Section)
+	cfg.Sources = []config.Source{providers.NewSource("pleasesign", "onboarding", "webhook.secrets=test")}
+	consolesettings.Section.In(&cfg).LocalRoles = names
+	change(&cfg)
+	return (&bench{Bench: servicetest.New(t, cfg), t: t}).restart()
 }
 
 // tell stores an event of a document.
@@ -254,6 +273,64 @@ func (b *bench) bury(e *signingv1.SigningEvent) {
 		"Signrelay-Dlq-Stage": {flow.Enricher}, "Signrelay-Dlq-Reason": {"permanent"}, "Signrelay-Dlq-Attempts": {"1"}, "Signrelay-Dlq-Id": {e.GetId()},
 		"Signrelay-Dlq-Stream": {flow.Signing}, "Signrelay-Dlq-Sequence": {strconv.Itoa(stored)}, "Signrelay-Dlq-Subject": {m.Subject}, "Nats-Msg-Id": {"dead-" + e.GetId()},
 	}}, nil)
+}
+
+func TestErasedDocumentSaysWhatStays(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "private", "operate", "erase")
+	b.tell(event.ErasedID("onboarding", "pleasesign", event.DocumentToken("D1")), event.DocumentErased, func(e *signingv1.SigningEvent) {
+		e.Verification, e.Attributes = signingv1.Verification_VERIFICATION_INTERNAL, map[string]string{"by": "mara", "reason": "TICKET-1", "sequences": "1-5"}
+	})
+	_, page := b.get(b.browser(), pathOf("D1"))
+	for _, want := range []string{"The document was erased", "What stays", "Erased</b>, mara"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "?do=") {
+		t.Error("the page of an erased document offers an action")
+	}
+	if n := b.Count(flow.Signing, event.TypeFilter(event.OperatorActed)); n != 0 {
+		t.Errorf("%d events bring the id of an erased document back", n)
+	}
+}
+
+// A file is downloaded only whole and unchanged, and only by a reader who may see it.
+func TestArchivedFileIsDownloaded(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	b := openWith(t, []string{"private"}, func(c *config.Config) { archivesettings.Section.In(c).URL = "file://" + folder })
+	content := []byte("%PDF-1.7 signed")
+	sum := sha256.Sum256(content)
+	for i, key := range []string{"good", "changed"} {
+		if err := os.WriteFile(filepath.Join(folder, key), content[i:], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.tell("D1", event.DocumentArchived, func(e *signingv1.SigningEvent) {
+			e.Verification, e.Notice = signingv1.Verification_VERIFICATION_INTERNAL, &signingv1.Notice{NotificationId: key} // another id of the event
+			e.File = &signingv1.File{Kind: []string{"signed", "certificate"}[i], Size: uint64(len(content)), Sha256: hex.EncodeToString(sum[:]), Key: key}
+		})
+	}
+	response, body := b.get(b.browser(), pathOf("D1")+"?file=1")
+	if response.StatusCode != http.StatusOK || body != string(content) || !strings.HasPrefix(response.Header.Get("Content-Disposition"), "attachment; filename=signed-") ||
+		response.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("status %d, %v, %q", response.StatusCode, response.Header, body)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+pathOf("D1")+"?file=2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err = b.browser().Do(r)
+	if err == nil {
+		_, err = io.ReadAll(response.Body)
+		_ = response.Body.Close()
+	}
+	if err == nil {
+		t.Error("a changed file was downloaded as if it were whole")
+	}
+	if response, _ := b.get(b.browser(), pathOf("D1")+"?file=3"); response.StatusCode != http.StatusNotFound {
+		t.Errorf("an unknown file: status %d", response.StatusCode)
+	}
 }
 
 // The recorded callbacks of each provider make a page: a sentence, a lane for each person, and an entry for each event.

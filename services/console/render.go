@@ -79,6 +79,9 @@ var functions = template.FuncMap{
 	"hop":     hopClass,
 	"place":   func(n int) string { return ordinal(n) },
 	"proof":   proof,
+	"people":  numberOfPeople,
+	"price":   price,
+	"capital": func(text string) string { return strings.ToUpper(text[:1]) + text[1:] },
 	"full":    fullSentence,
 	"entry":   func(l *Layout, e document.Entry) map[string]any { return map[string]any{"Layout": l, "E": e} },
 	"stage":   func(l *Layout, v StageView) map[string]any { return map[string]any{"Layout": l, "V": v} },
@@ -178,7 +181,7 @@ func when(l *Layout, t time.Time) template.HTML {
 		text = relative(t, l.Now)
 	}
 	// All parts are made of digits and our own words.
-	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, t.Format(time.RFC3339Nano), clock, text)) //nolint:gosec // see above
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, t.Format("2006-01-02T15:04:05.999Z"), clock, text)) //nolint:gosec // see above
 }
 
 func relative(t, now time.Time) string {
@@ -222,6 +225,25 @@ func hopClass(h document.Hop) string {
 		class += " robot"
 	}
 	return strings.TrimSpace(class)
+}
+
+// numberOfPeople returns a number of people in words.
+func numberOfPeople(n int) string {
+	if n == 1 {
+		return "1 person"
+	}
+	return number(n) + " people"
+}
+
+// price returns a price as the vendor told it, without zeros at its end; empty for nothing.
+func price(text string) string {
+	if strings.Contains(text, ".") {
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	if text == "0" {
+		return ""
+	}
+	return text
 }
 
 // ordinal returns the place in an order: "first".
