@@ -115,7 +115,7 @@ func (e *Env) StartReplica(t testing.TB, service string, n int) *Process {
 	t.Helper()
 	ingest := FreeAddress(t)
 	p := e.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
-		"SIGNRELAY_INGEST_ADDR="+ingest, "SIGNRELAY_LINKS_ADDR="+FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+FreeAddress(t))
+		"SIGNRELAY_INGEST_ADDR="+ingest, "SIGNRELAY_CONSOLE_ADDR="+FreeAddress(t), "SIGNRELAY_LINKS_ADDR="+FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+FreeAddress(t))
 	if service == "ingest" {
 		e.IngestURLs = append(e.IngestURLs, "http://"+ingest)
 	}
