@@ -182,7 +182,7 @@ func BenchmarkIndex(b *testing.B) {
 		documents = n
 	}
 	bench := servicetest.New(b, config.Default())
-	g := &generator{Rand: rand.New(rand.NewPCG(1, 44)), documents: documents} //nolint:gosec // the same documents in each run
+	g := &generator{Rand: rand.New(rand.NewPCG(1, 44)), documents: documents} // the same documents in each run
 	events := fillLog(b, bench, g)
 	url := "sqlite://" + b.TempDir() + "/index.db"
 	if os.Getenv("SIGNRELAY_BENCH_INDEX") == "postgres" {

@@ -21,7 +21,7 @@ import (
 // A user signs in at a real OpenID provider and gets the roles of the group; a user without a group gets in nowhere. The provider checks the
 // client's secret, the redirect address and the PKCE verifier.
 //
-//nolint:paralleltest // the provider's library has its clients in a variable
+// It is not parallel: the provider's library has its clients in a variable.
 func TestSignInAtAnOpenIDProvider(t *testing.T) {
 	realtest.Server(t, "an OpenID provider")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -32,7 +32,7 @@ func TestSignInAtAnOpenIDProvider(t *testing.T) {
 	issuer, console := "http://localhost:"+port+"/", testenv.FreeAddress(t)
 	home := "http://" + console
 	storage.RegisterClients(storage.WebClient("signrelay", "of-the-client", home+"/signin/oidc/callback"))
-	provider := &http.Server{Handler: exampleop.SetupServer(issuer, storage.NewStorage(storage.NewUserStore(issuer)), slog.New(slog.DiscardHandler), false)} //nolint:gosec // a test
+	provider := &http.Server{Handler: exampleop.SetupServer(issuer, storage.NewStorage(storage.NewUserStore(issuer)), slog.New(slog.DiscardHandler), false)}
 	go func() { _ = provider.Serve(listener) }()
 	t.Cleanup(func() { _ = provider.Close() })
 
@@ -60,26 +60,26 @@ func TestSignInAtAnOpenIDProvider(t *testing.T) {
 			}
 			return string(body), response.Request.URL.String()
 		}
-		if page, at := read(browser.Get(home + "/me")); !strings.Contains(page, "Continue with") { //nolint:noctx // a test
+		if page, at := read(browser.Get(home + "/me")); !strings.Contains(page, "Continue with") {
 			t.Fatalf("without a session: %s at %s", page, at)
 		}
-		form, at := read(browser.Get(home + "/signin/oidc?next=/me")) //nolint:noctx // a test
+		form, at := read(browser.Get(home + "/signin/oidc?next=/me"))
 		id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(form)
 		if id == nil {
 			t.Fatalf("no page of the provider at %s: %s", at, form)
 		}
-		page, at := read(browser.PostForm(strings.TrimSuffix(issuer, "/")+"/login/username", url.Values{"id": id[1:], "username": {row.user}, "password": {"verysecure"}})) //nolint:noctx // a test
+		page, at := read(browser.PostForm(strings.TrimSuffix(issuer, "/")+"/login/username", url.Values{"id": id[1:], "username": {row.user}, "password": {"verysecure"}}))
 		if !strings.Contains(page, row.want) {
 			t.Fatalf("%s: the page at %s lacks %q:\n%s", row.user, at, row.want, page)
 		}
 		if strings.HasPrefix(row.want, "look") {
-			if page, _ := read(browser.Get(home + "/me")); !strings.Contains(page, row.want) { //nolint:noctx // a test
+			if page, _ := read(browser.Get(home + "/me")); !strings.Contains(page, row.want) {
 				t.Errorf("the next page has no session: %s", page)
 			}
 		}
 	}
 	// A callback that was not begun in this browser is refused: else an attacker could sign a victim in as another user.
-	response, err := http.Get(home + "/signin/oidc/callback?code=x&state=y") //nolint:noctx // a test
+	response, err := http.Get(home + "/signin/oidc/callback?code=x&state=y")
 	if err != nil {
 		t.Fatal(err)
 	}

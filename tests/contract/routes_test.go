@@ -74,7 +74,7 @@ func (v visitor) console() {
 		"/": "/", "/sources": "/sources", "/sources/{provider}/{name}": "/sources/clickwrap/demo", "/subscribers": "/subscribers", "/me": "/me",
 	} {
 		v.wants(http.StatusOK, path, v.request(http.MethodGet, home+at, json, ""))
-		v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, home+at+"?tiem=utc", json, ""))
+		v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, home+at+"?tme=utc", json, ""))
 	}
 	source := "/sources/{provider}/{name}"
 	v.wants(http.StatusNotFound, source, v.request(http.MethodGet, home+"/sources/clickwrap/other", json, ""))

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"strconv"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -72,9 +73,9 @@ func indexStatusCommand(ctx context.Context, c *call) error {
 	}
 	for _, row := range [][2]string{
 		{"position", fmt.Sprintf("event %d of %d", s.Position, s.LogLast)},
-		{"behind", fmt.Sprintf("%s, %s", count(int(s.LagEvents), "event"), lag.For.Round(time.Millisecond))}, //nolint:gosec // a count
-		{"documents", fmt.Sprint(s.Documents)},
-		{"people", fmt.Sprint(s.People)},
+		{"behind", fmt.Sprintf("%s, %s", count(int(s.LagEvents), "event"), lag.For.Round(time.Millisecond))},
+		{"documents", strconv.FormatInt(s.Documents, 10)},
+		{"people", strconv.FormatInt(s.People, 10)},
 		{"size", fmt.Sprintf("%.1f MB", float64(s.Bytes)/1e6)},
 	} {
 		if err := c.say("%-10s %s", row[0], row[1]); err != nil {
