@@ -85,11 +85,11 @@ func (o *Operator) deadOf(ctx context.Context, d Document) ([]document.DeadLette
 		if err != nil {
 			return nil, err
 		}
-		if input := l.Stage + " " + l.ID; seen[input] {
+		input := l.Stage + " " + l.ID
+		if seen[input] {
 			continue
-		} else {
-			seen[input] = true
 		}
+		seen[input] = true
 		all = append(all, letter(l))
 	}
 	return all, nil

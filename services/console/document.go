@@ -221,9 +221,7 @@ func (r *Request) documentData(got operate.Dossier) (*documentData, error) {
 	}
 	data.Files = r.files(d, private)
 	data.Did = operatorsDid(got.Events, private)
-	if data.Actions, err = r.actions(got); err != nil {
-		return nil, err
-	}
+	data.Actions = r.actions(got)
 	if id := r.URL.Query().Get("job"); id != "" {
 		job, err := r.Console.operator.Job(r.Context(), id)
 		if err != nil && !errors.Is(err, operate.ErrNoJob) {

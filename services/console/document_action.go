@@ -42,7 +42,7 @@ func roleOf(a operate.Action) Role {
 }
 
 // actions returns what can be done with a document now.
-func (r *Request) actions(got operate.Dossier) ([]actionView, error) {
+func (r *Request) actions(got operate.Dossier) []actionView {
 	d, path := &got.Document, DocumentPath(got.Is.Provider, got.Is.Source, r.PathValue("document"))
 	name := func(i int) string {
 		if r.Can(Private) {
@@ -124,7 +124,7 @@ func (r *Request) actions(got operate.Dossier) ([]actionView, error) {
 		a.Label = strings.Replace(a.Label, " 0 ", " ", 1)
 	}
 	slices.SortStableFunc(list, func(a, b actionView) int { return min(len(a.Blocked), 1) - min(len(b.Blocked), 1) }) // what can be done comes first
-	return list, nil
+	return list
 }
 
 // planView is the page of a plan.
@@ -253,6 +253,7 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 			}
 			s.Channels = chosen
 		}
+	default: // the document is all that it needs
 	}
 	return s, nil
 }

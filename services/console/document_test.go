@@ -180,7 +180,7 @@ func TestDocumentOfAnyIDOpens(t *testing.T) {
 	t.Parallel()
 	b := roles(t, "look")
 	for _, id := range []string{"a/b//c", "ä ö/日本", `back\slash`, "100%", "?q=1&x#y", "mara@example.com", "_"} {
-		b.tell(id, event.DocumentSent, func(e *signingv1.SigningEvent) {})
+		b.tell(id, event.DocumentSent, func(*signingv1.SigningEvent) {})
 		if response, page := b.get(b.browser(), pathOf(id)); response.StatusCode != http.StatusOK || !strings.Contains(page, "The document was sent") {
 			t.Errorf("%q: status %d", id, response.StatusCode)
 		}

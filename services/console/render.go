@@ -77,7 +77,7 @@ var functions = template.FuncMap{
 	"link":    link,
 	"channel": document.ChannelWord,
 	"hop":     hopClass,
-	"place":   func(n int) string { return ordinal(n) },
+	"place":   ordinal,
 	"proof":   proof,
 	"people":  numberOfPeople,
 	"price":   price,
