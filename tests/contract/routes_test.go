@@ -98,7 +98,18 @@ func (v visitor) document(home string, header http.Header) {
 	v.wants(http.StatusOK, path, v.request(http.MethodGet, at+"?do=hold", header, ""))
 	v.wants(http.StatusNotFound, path, v.request(http.MethodGet, at+"-other", header, ""))
 	v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, at+"?show=nothing", header, ""))
-	v.wants(http.StatusConflict, path, v.request(http.MethodPost, at+"?do=hold", header, ""))
+	v.wants(http.StatusConflict, path, v.request(http.MethodGet, at+"?get=evidence", header, "")) // the demo has no key
+	form := header.Clone()
+	form.Set("Content-Type", "application/x-www-form-urlencoded")
+	plan := send(v.t, v.request(http.MethodGet, at+"?do=hold", header, ""))
+	_, effect, _ := strings.Cut(string(plan.body), `"effect":"`)
+	effect, _, _ = strings.Cut(effect, `"`)
+	v.wants(http.StatusConflict, path, v.request(http.MethodPost, at+"?do=hold", form, "why=TICKET-1&effect=other"))
+	v.wants(http.StatusBadRequest, path, v.request(http.MethodPost, at+"?do=hold", form, "effect="+effect))
+	v.wants(http.StatusNotFound, path, v.request(http.MethodPost, at+"-other?do=hold", form, ""))
+	v.wants(http.StatusOK, path, v.request(http.MethodPost, at+"?do=hold", form, "why=TICKET-1&effect="+effect))
+	form.Del("Signrelay-Token")
+	v.wants(http.StatusForbidden, path, v.request(http.MethodPost, at+"?do=hold", form, ""))
 }
 
 func (v visitor) withoutNATS() {
