@@ -11,6 +11,7 @@ const (
 	Drop            Action = "drop"             // remove dead letters for good
 	Repair          Action = "repair"           // replay one dead letter with another content
 	ReplayCallbacks Action = "replay-callbacks" // process quarantined callbacks again
+	RepairCallback  Action = "repair-callback"  // process one quarantined callback with another body
 	DropCallbacks   Action = "drop-callbacks"   // remove quarantined callbacks for good
 	Release         Action = "release"          // send held messages although they are beyond a limit
 	ReleaseChannels Action = "release-channels" // try the held messages of channels now
@@ -24,13 +25,14 @@ const (
 
 // Actions are all actions.
 var Actions = []Action{
-	Replay, Drop, Repair, ReplayCallbacks, DropCallbacks, Release, ReleaseChannels, Resend, CancelReminders, ArchiveAgain, Erase, HoldDocument, ReleaseDocument,
+	Replay, Drop, Repair, ReplayCallbacks, RepairCallback, DropCallbacks, Release, ReleaseChannels, Resend, CancelReminders, ArchiveAgain, Erase, HoldDocument,
+	ReleaseDocument,
 }
 
 // The actions by the process that may run their jobs. ingest reads callbacks, and the keeper erases; the console has no right to either.
 var (
 	ConsoleActions = []Action{Replay, Drop, Repair, DropCallbacks, Release, ReleaseChannels, Resend, CancelReminders, ArchiveAgain}
-	IngestActions  = []Action{ReplayCallbacks}
+	IngestActions  = []Action{ReplayCallbacks, RepairCallback}
 	KeeperActions  = []Action{Erase, HoldDocument, ReleaseDocument}
 )
 
@@ -44,7 +46,7 @@ func (a Action) what() What {
 	switch a {
 	case Replay, Drop, Repair:
 		return Dead
-	case ReplayCallbacks, DropCallbacks:
+	case ReplayCallbacks, RepairCallback, DropCallbacks:
 		return Quarantined
 	case Release, ReleaseChannels:
 		return Held

@@ -146,6 +146,11 @@ func (o *Operator) freezeCallbacks(ctx context.Context, w *work) error {
 		if count++; count > MostItems {
 			continue
 		}
+		if w.Plan.Action == RepairCallback {
+			if w.Plan.Diff, err = repairedCallback(m, w.Selection.Body); err != nil {
+				return err
+			}
+		}
 		t.row(i.Stage, i.Source+"/"+i.Provider+", "+i.Reason, "")
 		w.Items = append(w.Items, frozen{Key: i.Key, Hash: hashOfCallback(m)})
 	}
@@ -154,7 +159,7 @@ func (o *Operator) freezeCallbacks(ctx context.Context, w *work) error {
 	}
 	t.stay("", StaysGone, len(named))
 	t.into(&w.Plan)
-	if w.Plan.Action == ReplayCallbacks {
+	if w.Plan.Action != DropCallbacks {
 		w.Plan.Events = len(w.Items) // before the replay it is unknown which of them can be read
 	}
 	return nil

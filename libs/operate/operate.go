@@ -35,9 +35,9 @@ type Operator struct {
 	Prices Prices
 	// Destination fails if the settings do not allow a message to its address (notification.Sender.Destination); nil allows every address.
 	Destination func(*notifyv1.Notification) error
-	// Callback stores the events of a quarantined callback, as ingest does. Its errors are Unreadable, if the callback stays in quarantine, or
+	// Callback stores the events of a quarantined callback, as ingest does. A repair that is not nil replaces the body. Its errors are Unreadable, if the callback stays in quarantine, or
 	// those of the streams. It is nil in a process that cannot read callbacks.
-	Callback func(ctx context.Context, h nats.Header, payload []byte) error
+	Callback func(ctx context.Context, h nats.Header, payload, repair []byte) error
 	// Eraser returns the eraser of the installation, and a function that closes it; nil in a process that may not erase.
 	Eraser func(context.Context) (*erase.Eraser, func(), error)
 

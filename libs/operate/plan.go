@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -42,7 +43,7 @@ type Selection struct {
 	Document  *Document `json:"document,omitempty"`
 	Recipient string    `json:"recipient,omitempty"` // the provider's id of a person on the document
 	Channels  []string  `json:"channels,omitempty"`  // of a resent invitation, or of released messages
-	Body      []byte    `json:"body,omitempty"`      // the repaired content of one dead letter
+	Body      []byte    `json:"body,omitempty"`      // the repaired content of one dead letter or callback
 	Rate      int       `json:"rate,omitempty"`      // items a second; 0 is DefaultRate
 }
 
@@ -147,7 +148,7 @@ func (o *Operator) Plan(ctx context.Context, action Action, s Selection, by, rea
 	if !slices.Contains(Actions, action) {
 		return Plan{}, &SelectionError{fmt.Sprintf("there is no action %q", action)}
 	}
-	if err := (Order{By: by, Reason: reason}).check(); err != nil {
+	if err := (Order{By: by, Reason: cmp.Or(reason, "-")}).check(); err != nil {
 		return Plan{}, &SelectionError{err.Error()}
 	}
 	if err := s.check(action); err != nil {
@@ -205,8 +206,8 @@ func (s Selection) check(action Action) error {
 		return &SelectionError{"the action needs a document, with its source and its provider"}
 	case action.ofDocument():
 		return nil
-	case action == Repair && (len(s.Keys) != 1 || s.Body == nil):
-		return &SelectionError{"a repair needs the key of one dead letter, and its new content"}
+	case (action == Repair || action == RepairCallback) && (len(s.Keys) != 1 || s.Body == nil):
+		return &SelectionError{"a repair needs the key of one dead letter or callback, and its new content"}
 	case len(s.Keys) == 0 && s.Filter == (Filter{}) && !s.All && action != ReleaseChannels:
 		return &SelectionError{"the selection is empty: choose items, filter them, or choose all"}
 	case len(s.Keys) > 0 && (s.Filter != (Filter{}) || s.All):

@@ -94,8 +94,10 @@ func diff(subject string, before, after []byte) []string {
 		}
 		return strings.Split(text, "\n")
 	}
-	was, is := lines(before), lines(after)
-	var all []string
+	return differences(lines(before), lines(after)), nil
+}
+
+func differences(was, is []string) (all []string) {
 	for _, line := range was {
 		if !slices.Contains(is, line) {
 			all = append(all, "- "+line)

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,12 @@ func (e *ChangedError) Error() string {
 // Start makes a job from a plan that still holds, with an event in the log. by must be the user who made the plan. A runner takes the job within
 // seconds. It fails with ErrNoPlan, ErrOthersPlan, ErrPlanStarted or a *ChangedError, and then nothing was done.
 func (o *Operator) Start(ctx context.Context, token, by string) (Job, error) {
+	return o.StartFor(ctx, token, by, "")
+}
+
+// StartFor works like Start, with a reason that replaces the plan's. A plan without a reason cannot be started without it; the error is a
+// *SelectionError.
+func (o *Operator) StartFor(ctx context.Context, token, by, reason string) (Job, error) {
 	bucket, err := o.bucket(ctx)
 	if err != nil {
 		return Job{}, err
@@ -53,6 +60,10 @@ func (o *Operator) Start(ctx context.Context, token, by string) (Job, error) {
 		return Job{}, ErrOthersPlan
 	case o.now().After(w.Plan.Until):
 		return Job{}, ErrNoPlan
+	}
+	w.Plan.Reason = cmp.Or(reason, w.Plan.Reason)
+	if err := (Order{By: by, Reason: w.Plan.Reason}).check(); err != nil {
+		return Job{}, &SelectionError{err.Error()}
 	}
 	if left, err := o.changes(ctx, w); err != nil || left > 0 {
 		if err == nil {
@@ -147,7 +158,7 @@ func (o *Operator) still(ctx context.Context, w work) (func(context.Context, fro
 			}
 			return err == nil && hashOfDead(l) == f.Hash, err
 		}, nil
-	case ReplayCallbacks, DropCallbacks:
+	case ReplayCallbacks, RepairCallback, DropCallbacks:
 		stream, err := o.JS.Stream(ctx, flow.Quarantine)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", flow.Quarantine, err)

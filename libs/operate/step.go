@@ -42,7 +42,7 @@ func (o *Operator) step(ctx context.Context, w work) (doer, error) {
 	switch w.Plan.Action {
 	case Replay, Drop, Repair:
 		return o.stepDead(w), nil
-	case ReplayCallbacks, DropCallbacks:
+	case ReplayCallbacks, RepairCallback, DropCallbacks:
 		stream, err := o.JS.Stream(ctx, flow.Quarantine)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", flow.Quarantine, err)
@@ -114,7 +114,7 @@ func (o *Operator) stepCallback(w work, stream jetstream.Stream) doer {
 		case o.Callback == nil:
 			return result{}, errors.New("this process cannot read callbacks")
 		default:
-			err := o.Callback(ctx, m.Header, m.Data)
+			err := o.Callback(ctx, m.Header, m.Data, w.Selection.Body)
 			if errors.As(err, new(*UnreadableError)) {
 				return result{failure: failedUnreadable}, nil
 			}
