@@ -291,7 +291,7 @@ func TestQuarantinedCallbacksAreReplayed(t *testing.T) {
 	w := newWorld(t)
 	w.quarantined("unreadable")
 	w.quarantined("unreadable")
-	w.operator.Callback = func(_ context.Context, h nats.Header, _ []byte) error {
+	w.operator.Callback = func(_ context.Context, h nats.Header, _, _ []byte) error {
 		if h.Get(quarantine.HeaderSource) != "acme" {
 			t.Error("not the stored header")
 		}

@@ -1,4 +1,5 @@
-// Package console is the operator's console: it shows the flow, its sources and its subscribers in a browser, and the same as JSON.
+// Package console is the operator's console: it shows the flow, what is stuck, the sources and the subscribers in a browser, and the same as JSON. It
+// also runs the jobs of operators.
 package console
 
 import (
@@ -8,11 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 )
@@ -25,7 +26,7 @@ var Service = service.Service{
 	Sections:          []config.Declared{consolesettings.Section},
 	Listeners:         []service.Listener{{Name: "http", Key: "console.addr", Port: 8081}},
 	Calls:             []service.Party{service.NATS, service.Web}, // Web: the identity provider
-	Reads:             []string{"sources", "archive", "console", "nats", "master_key", "log"},
+	Reads:             []string{"sources", "archive", "console", "opt_out", "templates", "nats", "master_key", "log"},
 	WorksWithoutRedis: true,
 	Singleton:         true, // sessions and the last hour are in memory
 }
@@ -42,14 +43,11 @@ func Run(ctx context.Context, env service.Env) error {
 	}
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	sampled := make(chan struct{})
-	go func() { defer close(sampled); s.sampler.run(work) }()
-	jobs := make(chan struct{})
-	go func() {
-		defer close(jobs)
-		_ = operate.Runner{Operator: s.operator, Actions: operate.ConsoleActions}.Run(work) // it only ends with work
-	}()
-	defer func() { stop(); <-sampled; <-jobs }()
+	var background sync.WaitGroup
+	background.Go(func() { s.sampler.run(work) })
+	background.Go(func() { s.followJobs(work) })
+	background.Go(func() { _ = s.runJobs(work) }) // it returns nil when work ends
+	defer func() { stop(); background.Wait() }()
 	web := &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/services/console"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
@@ -56,13 +57,19 @@ func open(t *testing.T, change func(*consolesettings.Console)) *bench {
 // restart returns a new console of the same installation, whose first sample is taken at its first page.
 func (b *bench) restart() *bench {
 	b.t.Helper()
-	s, err := console.New(b.Env)
+	return &bench{Bench: b.Bench, t: b.t, url: serve(b.t, b.Env)}
+}
+
+// serve returns the address of a new console.
+func serve(t *testing.T, env service.Env) string {
+	t.Helper()
+	s, err := console.New(env)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	server := httptest.NewServer(s.Handler())
-	b.t.Cleanup(server.Close)
-	return &bench{Bench: b.Bench, t: b.t, url: server.URL}
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // browser is a client with cookies that follows no redirect.

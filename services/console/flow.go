@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type Finding struct {
 	Do      string    `json:"do"`
 	Runbook string    `json:"runbook"` // the alert with an entry in docs/operate.md
 	Since   time.Time `json:"since,omitzero"`
+	Stuck   string    `json:"stuck,omitempty"` // the address of the items on the page Stuck
 }
 
 // StageView is one stage on the page.
@@ -138,6 +140,7 @@ func findings(s Snapshot, now time.Time) []Finding {
 			Text: "These numbers are old. While NATS is away, ingest refuses callbacks and the providers send them again.",
 			Do:   "Check the NATS server and the network between it and the console."})
 	}
+	all = append(all, heldFindings(s.Held)...)
 	dead, fresh := uint64(0), uint64(0)
 	for _, state := range s.Stages {
 		dead, fresh = dead+state.Dead, fresh+state.NewDead
@@ -152,7 +155,8 @@ func findings(s Snapshot, now time.Time) []Finding {
 		case "retries":
 			all = append(all, Finding{Level: "warn", Title: counted(state.Retrying, noun(state.Name)) + " of " + state.Name + " " + verb(uint64(state.Retrying), "is", "are") + " tried again and again",
 				Since: state.Oldest, Runbook: "SignrelayStageFails", Text: waiting + " " + verb(state.Waiting, "is", "are") + " not done. Each is tried for a day.",
-				Do: "Run signrelay held list: it names the cause if only you can fix it. Otherwise read the log of " + state.Program + "."})
+				Stuck: stuckPath(url.Values{"what": {"held"}, "stage": {state.Name}}),
+				Do:    "The page Stuck names the cause if only you can fix it. Otherwise read the log of " + state.Program + "."})
 		case "waits":
 			all = append(all, Finding{Level: "warn", Title: state.Name + " is behind", Since: state.Oldest, Runbook: "SignrelayStageBehind",
 				Text: waiting + " " + verb(state.Waiting, "waits", "wait") + ". In the last minute it took " + rated(state.PerMinute) + ".", Do: "Add replicas of " + state.Program + ", or check what it calls."})
@@ -164,12 +168,14 @@ func findings(s Snapshot, now time.Time) []Finding {
 			level = "bad"
 		}
 		all = append(all, Finding{Level: level, Title: counted(dead, "dead letter") + " " + verb(dead, "waits", "wait") + " for you", Runbook: "SignrelayDeadLetters",
-			Text: fmt.Sprintf("A stage gave up on %s; %s in the last hour.", verb(dead, "it", "them"), number(fresh)), Do: "Run signrelay dlq list. Fix the cause, then run signrelay dlq replay."})
+			Text: fmt.Sprintf("A stage gave up on %s; %s in the last hour.", verb(dead, "it", "them"), number(fresh)), Stuck: deadPath(s.Stages),
+			Do: "Look at the reasons. Fix the cause, then replay them."})
 	}
 	for _, stream := range s.Streams {
 		if stream.Name == flow.Quarantine && stream.Messages > 0 {
 			all = append(all, Finding{Level: "warn", Title: counted(stream.Messages, "callback") + " cannot be read", Since: stream.Newest, Runbook: "SignrelayCallbacksUnreadable",
-				Text: verb(stream.Messages, "It is", "They are") + " authentic and stored byte for byte.", Do: "Run signrelay quarantine list."})
+				Text: verb(stream.Messages, "It is", "They are") + " authentic and stored byte for byte.", Stuck: "/stuck?what=quarantined",
+				Do: "Look at their reasons. Repair them, or wait for a version that can read them. Then replay."})
 		}
 	}
 	if s.Limit > 0 && s.Used*10 > s.Limit*9 {

@@ -38,11 +38,15 @@ func serveLive(r *Request) (View, error) {
 			if _, err := fmt.Fprint(w, "event: sample\ndata: {}\n\n"); err != nil || control.Flush() != nil {
 				return
 			}
+			wait := 15 * time.Second // keeps proxies from closing the stream
+			if r.Console.jobs.Load() {
+				wait = jobTick
+			}
 			select {
 			case <-r.Context().Done():
 				return
 			case <-changed:
-			case <-time.After(15 * time.Second): // keeps proxies from closing the stream
+			case <-time.After(wait):
 			}
 		}
 	}}, nil

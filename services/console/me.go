@@ -24,5 +24,14 @@ type meData struct {
 // mePage shows who the reader is, and what the reader did.
 func mePage(r *Request) (View, error) {
 	data := meData{Name: r.Reader.Name, Roles: r.Reader.Roles.Names(), Via: r.Reader.Via, Acts: []Act{}}
+	jobs, err := r.Console.operator.Jobs(r.Context())
+	if err != nil {
+		return View{}, err
+	}
+	for _, j := range jobs {
+		if j.By == r.by() {
+			data.Acts = append(data.Acts, Act{At: j.Started, What: jobTitle(j), Why: j.Reason, On: "/jobs/" + j.ID})
+		}
+	}
 	return View{Template: "me", Title: "What I did", Data: data}, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/document"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
@@ -85,6 +86,7 @@ var functions = template.FuncMap{
 	"full":    fullSentence,
 	"entry":   func(l *Layout, e document.Entry) map[string]any { return map[string]any{"Layout": l, "E": e} },
 	"stage":   func(l *Layout, v StageView) map[string]any { return map[string]any{"Layout": l, "V": v} },
+	"job":     func(l *Layout, j operate.Job) map[string]any { return map[string]any{"Layout": l, "Job": jobOf(j)} },
 	"reconciled": func(l *Layout, result *Reconciliation) map[string]any {
 		return map[string]any{"Layout": l, "Result": result}
 	},
@@ -96,6 +98,7 @@ type Place struct{ Name, Title, Path, Key string }
 // places are the entries of the header, in order. The key goes there after g.
 var places = []Place{
 	{"flow", "Flow", "/", "f"},
+	{"stuck", "Stuck", "/stuck", "s"},
 	{"sources", "Sources", "/sources", "o"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
@@ -28,7 +29,8 @@ const (
 // sampler asks the server for the state of each stage and each stream, and keeps the answers of one hour. It is a few requests every 5 s, however
 // many readers there are.
 type sampler struct {
-	env service.Env
+	env      service.Env
+	operator *operate.Operator
 
 	mu     sync.Mutex
 	last   Snapshot
@@ -54,6 +56,10 @@ type Snapshot struct {
 	Used    uint64        `json:"used_bytes,string"`            // by all streams
 	Limit   uint64        `json:"limit_bytes,string,omitempty"` // 0 if the account has none
 	Since   time.Time     `json:"since"`                        // of the oldest sample: rates of the last hour begin there
+	// Held are the messages that wait for the operator, at most three samples old.
+	Held []operate.Group `json:"held"`
+
+	heldAt time.Time
 }
 
 // StageState is the state of one stage.
@@ -88,8 +94,8 @@ type StreamState struct {
 	Newest   time.Time `json:"newest,omitzero"`
 }
 
-func newSampler(env service.Env) *sampler {
-	return &sampler{env: env, active: map[string]time.Time{}, notify: make(chan struct{})}
+func newSampler(env service.Env, operator *operate.Operator) *sampler {
+	return &sampler{env: env, operator: operator, active: map[string]time.Time{}, notify: make(chan struct{})}
 }
 
 // run takes samples until ctx ends.
@@ -198,7 +204,7 @@ func (s *sampler) changed() <-chan struct{} {
 	return s.notify
 }
 
-// stuck returns the number of dead letters and of callbacks in quarantine, for the header.
+// stuck returns the number of dead letters, of held messages and of callbacks in quarantine, for the header.
 func (s *sampler) stuck() (n uint64) {
 	for _, stream := range s.snapshot().Streams {
 		if stream.Name == flow.Quarantine {
@@ -207,6 +213,9 @@ func (s *sampler) stuck() (n uint64) {
 	}
 	for _, stage := range s.snapshot().Stages {
 		n += stage.Dead
+	}
+	for _, g := range s.snapshot().Held {
+		n += uint64(max(g.Count, 0))
 	}
 	return n
 }
@@ -249,7 +258,7 @@ func (s *sampler) look(ctx context.Context) (Snapshot, error) {
 		}
 		next.Stages = append(next.Stages, state)
 	}
-	return next, nil
+	return next, s.lookAtHeld(ctx, &next)
 }
 
 // addConsumer adds the state of a stage's consumer on one stream.

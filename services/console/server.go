@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
@@ -31,6 +31,7 @@ type Server struct {
 	oidc     *identity // nil without an issuer
 	sampler  *sampler
 	operator *operate.Operator
+	jobs     atomic.Bool // a job runs, so live pages are loaded every second
 
 	archiveOpen sync.Mutex
 	archive     *archive.Store // opened at the first download
@@ -49,11 +50,14 @@ func New(env service.Env) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sources: %w", err)
 	}
+	operator, err := newOperator(env)
+	if err != nil {
+		return nil, err
+	}
 	settings := consolesettings.Section.Follow(env.Live)
 	s := &Server{
 		env: env, settings: settings, users: users, sources: sources, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
-		sampler: newSampler(env), hashing: make(chan struct{}, 2),
-		operator: &operate.Operator{JS: env.JS, Ring: keyring.New(env.Config.MasterKeys()), Now: env.Now, Log: env.Log},
+		sampler: newSampler(env, operator), operator: operator, hashing: make(chan struct{}, 2),
 	}
 	if o := settings.Now(); o.OIDC.Issuer != "" {
 		if s.oidc, err = newIdentity(o, settings); err != nil {

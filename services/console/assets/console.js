@@ -87,6 +87,19 @@
   }
   if (pause) { pause.hidden = false; pause.addEventListener("click", togglePause); }
 
+  // A plan that htmx has put into the page gets the focus. A problem is shown as its own page.
+  document.body.addEventListener("htmx:afterSettle", (event) => {
+    drawTimes(document);
+    const heading = document.getElementById("h-plan");
+    if (heading && event.detail.target && event.detail.target.id === "plan") { heading.scrollIntoView({ block: "start" }); heading.focus({ preventScroll: true }); }
+  });
+  document.body.addEventListener("htmx:responseError", (event) => { location.assign(event.detail.pathInfo.finalRequestPath || event.detail.pathInfo.responsePath); });
+
+  // Without the script an empty filter stays in the address, which does no harm.
+  for (const form of document.querySelectorAll("form[data-drop-empty]")) {
+    form.addEventListener("formdata", (event) => { for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name); });
+  }
+
   // Copy buttons exist only with the script.
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.hidden = false;

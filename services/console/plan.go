@@ -1,0 +1,354 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/operate"
+)
+
+// mostUntyped is the number of items up to which an action on everything needs no number typed in.
+const mostUntyped = 100
+
+type planData struct {
+	operate.Plan
+	FormToken string `json:"form_token"`      // for the header Signrelay-Token of the POST
+	Type      bool   `json:"type_the_number"` // the POST needs the number of items in the field count
+	Title     string `json:"title"`
+	Verb      string `json:"-"`
+	Noun      string `json:"-"`
+	Summary   string `json:"summary"`
+	Back      string `json:"-"`
+	Danger    bool   `json:"-"`
+	Stays     []stay `json:"-"`
+	Held      []stay `json:"-"`
+	Parts     int    `json:"-"`
+}
+
+type stay struct {
+	Count  int
+	Noun   string
+	Reason string
+}
+
+// planPage makes a plan and shows it. Nothing is done yet, so that its address can be sent to a colleague, who gets a plan of their own.
+func planPage(r *Request, f selected) (View, error) {
+	if err := r.mayAct(); err != nil {
+		return View{}, err
+	}
+	query := r.URL.Query()
+	action := actionOf(query.Get("do"), f.What)
+	if action == "" {
+		return View{}, &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Back: "/stuck",
+			Detail: "The key do accepts replay, drop, release, release-channels, replay-callbacks and drop-callbacks."}
+	}
+	s := operate.Selection{}
+	switch which := query.Get("which"); which {
+	case "", "selected":
+		s.Keys = query["key"]
+		if len(s.Keys) == 0 && (which == "selected" || f.Filter == operate.Filter{}) {
+			return View{}, &Problem{Status: http.StatusUnprocessableEntity, Title: "Nothing is selected", Back: f.with("", ""),
+				Detail: "Select rows first, or choose all that match."}
+		}
+		if len(s.Keys) == 0 {
+			s.Filter = f.Filter
+		}
+	case "page":
+		page, err := r.Console.operator.Items(r.Context(), f.Filter, query.Get("after"), rowsOnPage)
+		if err != nil {
+			return View{}, err
+		}
+		for _, i := range page.Items {
+			if takes(action, i) {
+				s.Keys = append(s.Keys, i.Key)
+			}
+		}
+		if len(s.Keys) == 0 {
+			return View{}, &Problem{Status: http.StatusUnprocessableEntity, Title: "Nothing is selected", Detail: "The page has nothing for this action.", Back: f.with("", "")}
+		}
+	case "match":
+		s.Filter, s.All = f.Filter, f.Filter == operate.Filter{}
+	default:
+		return View{}, &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Detail: "The key which accepts selected, page and match.", Back: "/stuck"}
+	}
+	if rate := query.Get("rate"); rate != "" {
+		n, err := strconv.Atoi(rate)
+		if err != nil {
+			n = -1
+		}
+		s.Rate = n
+	}
+	if action == operate.ReleaseChannels { // it is about channels, so the server does not take single messages
+		s.Keys, s.All = nil, false
+		if f.Channel != "" {
+			s.Channels = []string{f.Channel}
+		}
+	}
+	plan, err := r.Console.operator.Plan(r.Context(), action, s, r.by(), "")
+	if err != nil {
+		return View{}, explained(err, f.with("", ""))
+	}
+	return r.planView(plan, s, f.with("", "")), nil
+}
+
+// takes reports whether an action is for an item.
+func takes(action operate.Action, i operate.Item) bool {
+	switch action {
+	case operate.Replay, operate.Drop:
+		return i.What == operate.Dead
+	case operate.ReplayCallbacks, operate.DropCallbacks:
+		return i.What == operate.Quarantined
+	default:
+		return i.What == operate.Held
+	}
+}
+
+// actionOf returns the action that an address names. replay and drop of quarantined callbacks have their own.
+func actionOf(do string, what operate.What) operate.Action {
+	a := operate.Action(do)
+	switch {
+	case what == operate.Quarantined && a == operate.Replay:
+		return operate.ReplayCallbacks
+	case what == operate.Quarantined && a == operate.Drop:
+		return operate.DropCallbacks
+	case slices.Contains([]operate.Action{operate.Replay, operate.Drop, operate.ReplayCallbacks, operate.DropCallbacks, operate.Release, operate.ReleaseChannels}, a):
+		return a
+	default:
+		return ""
+	}
+}
+
+// typed reports whether an action is on everything of its kind and so large that its number must be typed in.
+func typed(p operate.Plan, s operate.Selection) bool {
+	all := s.All || len(s.Keys) == 0 && s.Filter == operate.Filter{What: s.Filter.What}
+	return all && p.Items > mostUntyped
+}
+
+func (r *Request) planView(p operate.Plan, s operate.Selection, back string) View {
+	verb, noun := actionWords(p.Action)
+	d := planData{
+		Plan: p, FormToken: r.Console.token(r.id), Type: typed(p, s), Verb: verb, Noun: noun, Back: back,
+		Danger: p.Action == operate.Drop || p.Action == operate.DropCallbacks,
+	}
+	d.Title = fmt.Sprintf("The plan: %s %s", strings.ToLower(verb), counted(p.Items, noun))
+	d.Summary = summary(p, s)
+	for _, one := range p.Stays {
+		d.Stays = append(d.Stays, stay{one.Count, messageNoun(one.Channel), stayReason(one.Reason)})
+	}
+	for _, one := range p.Held {
+		d.Held = append(d.Held, stay{one.Count, messageNoun(one.Channel), words0(one.Reason)})
+	}
+	for _, l := range p.Leaves {
+		if l.Cost != nil {
+			d.Parts += l.Cost.Parts
+		}
+	}
+	return View{Template: "plan", Title: d.Title, Data: d}
+}
+
+// actionWords returns the verb of an action's button and the noun of its items.
+func actionWords(a operate.Action) (verb, noun string) {
+	switch a {
+	case operate.Replay:
+		return "Replay", "dead letter"
+	case operate.Drop:
+		return "Drop", "dead letter"
+	case operate.Repair:
+		return "Repair and replay", "dead letter"
+	case operate.ReplayCallbacks:
+		return "Replay", "callback"
+	case operate.RepairCallback:
+		return "Repair and replay", "callback"
+	case operate.DropCallbacks:
+		return "Drop", "callback"
+	case operate.Release:
+		return "Release", "held message"
+	case operate.ReleaseChannels:
+		return "Try now", "channel"
+	case operate.Resend:
+		return "Send again", "invitation"
+	case operate.CancelReminders:
+		return "Cancel", "reminder"
+	case operate.ArchiveAgain:
+		return "Archive", "document"
+	case operate.Erase:
+		return "Erase", "document"
+	case operate.HoldDocument:
+		return "Hold", "document"
+	default:
+		return "End the hold of", "document"
+	}
+}
+
+// summary says in one sentence what leaves.
+func summary(p operate.Plan, s operate.Selection) string {
+	switch p.Action {
+	case operate.Drop, operate.DropCallbacks:
+		return "They are removed for good. No message leaves for them."
+	case operate.ReplayCallbacks, operate.RepairCallback:
+		return fmt.Sprintf("%s processed as if the provider sent %s now. Events that the log lacks are stored, and messages may leave for them. What still cannot be read stays.",
+			verb2(p.Items, "callback"), verb(uint64(p.Items), "it", "them"))
+	}
+	var leave []string
+	for _, l := range p.Leaves {
+		leave = append(leave, fmt.Sprintf("%s to %s", counted(l.Messages, messageNoun(l.Channel)), counted(l.People, "person")))
+	}
+	text := "No message leaves now"
+	if len(leave) > 0 {
+		text = strings.Join(leave, " and ") + " " + verb(uint64(p.Messages()), "leaves", "leave")
+	}
+	if p.Events > 0 {
+		text += fmt.Sprintf(". %s to the enricher, which asks the provider whether more messages follow", goes(p.Events, "event"))
+	}
+	return text + "."
+}
+
+func verb2(n int, noun string) string {
+	return counted(n, noun) + " " + verb(uint64(max(n, 0)), "is", "are")
+}
+func goes(n int, noun string) string {
+	return counted(n, noun) + " " + verb(uint64(max(n, 0)), "goes", "go")
+}
+
+func messageNoun(channel string) string {
+	switch channel {
+	case "sms":
+		return "text"
+	case "email":
+		return "e-mail"
+	case "":
+		return "item"
+	default:
+		return "message"
+	}
+}
+
+// stayReason says why a message does not leave.
+func stayReason(reason string) string {
+	if text := map[string]string{
+		"signed": "the person has signed since", "declined": "the person has declined since", "document-ended": "the document has ended", "opted-out": "the person does not want messages",
+		"already-sent": "the log shows that it was sent", "gone": "it is not there any more, or the action is not for it", "repeated": "another item has the same message",
+		"unreadable": "the stage still cannot read it", "no-limit": "it is not held because of a limit: it leaves when its cause is fixed",
+	}[reason]; text != "" {
+		return text
+	}
+	return words0(reason)
+}
+
+// words0 returns a bounded reason in words: "bad-credentials" is "bad credentials".
+func words0(reason string) string { return strings.ReplaceAll(reason, "-", " ") }
+
+// startPlan starts a plan by its token.
+func startPlan(r *Request) (View, error) {
+	o, token := r.Console.operator, r.PostForm.Get("plan")
+	plan, s, err := o.Planned(r.Context(), token, r.by())
+	if err == nil && typed(plan, s) && strings.ReplaceAll(strings.TrimSpace(r.PostForm.Get("count")), ",", "") != strconv.Itoa(plan.Items) {
+		return View{}, &Problem{Status: http.StatusUnprocessableEntity, Title: "Type the number first", Back: "/stuck",
+			Detail: fmt.Sprintf("The plan is for everything: type %d to confirm it. Nothing was done.", plan.Items)}
+	}
+	if do := r.URL.Query().Get("do"); err == nil && do != "" && operate.Action(do) != plan.Action && actionOf(do, operate.Quarantined) != plan.Action {
+		return View{}, &Problem{Status: http.StatusUnprocessableEntity, Title: "The plan is for another action", Back: "/stuck",
+			Detail: fmt.Sprintf("The plan is for %s, and the address for %s. Nothing was done.", plan.Action, shorten(do))}
+	}
+	j, err := o.StartFor(r.Context(), token, r.by(), strings.TrimSpace(r.PostForm.Get("why")))
+	if err != nil {
+		return View{}, explained(err, "/stuck")
+	}
+	r.Console.jobs.Store(true)
+	return View{Next: "/jobs/" + j.ID, Data: jobOf(j)}, nil
+}
+
+type itemData struct {
+	operate.Item
+	Content  *operate.Content `json:"content,omitempty"` // with the role private only
+	Masked   bool             `json:"masked"`            // the content is left out, because the role private is missing
+	Runbook  string           `json:"-"`
+	Word     string           `json:"-"`
+	Draft    string           `json:"-"` // in the textarea
+	Mistake  string           `json:"-"`
+	Editable bool             `json:"-"`
+	Whose    string           `json:"-"`
+	Level    string           `json:"-"`
+	List     string           `json:"-"`
+	Offers   []Offer          `json:"-"`
+}
+
+func (r *Request) item() (itemData, error) {
+	o := r.Console.operator
+	i, content, err := o.Item(r.Context(), r.PathValue("key"))
+	if err != nil {
+		return itemData{}, explained(err, "/stuck")
+	}
+	d := itemData{Item: i, Masked: !r.Can(Private), Word: wordOf(i)}
+	d.Whose, d.Level = whose(i.Fault)
+	d.List = stuckPath(url.Values{"what": {string(i.What)}, "stage": {i.Stage}, "reason": {i.Reason}})
+	if r.Can(Private) {
+		if err := o.Looked(r.Context(), i, r.by()); err != nil {
+			return itemData{}, err
+		}
+		d.Content, d.Draft = &content, content.Text
+		if i.What == operate.Quarantined && content.Query != "" {
+			d.Draft = content.Query
+		}
+		d.Editable = r.mayAct() == nil && i.What != operate.Held && !i.Gone
+	}
+	switch i.What {
+	case operate.Dead:
+		if !i.Gone {
+			d.Offers = append(d.Offers, Offer{Do: operate.Replay, Verb: "Replay"})
+		}
+		d.Offers = append(d.Offers, Offer{Do: operate.Drop, Verb: "Drop", Danger: true})
+	case operate.Quarantined:
+		d.Offers = []Offer{{Do: operate.ReplayCallbacks, Verb: "Replay"}, {Do: operate.DropCallbacks, Verb: "Drop", Danger: true}}
+	case operate.Held:
+		if i.Limit {
+			d.Offers = []Offer{{Do: operate.Release, Verb: "Release"}}
+		}
+	}
+	return d, nil
+}
+
+func itemPage(r *Request) (View, error) {
+	d, err := r.item()
+	if err != nil {
+		return View{}, err
+	}
+	return View{Template: "item", Title: d.Word + " is stuck: " + words0(d.Reason), Data: d}, nil
+}
+
+// checkRepair checks that a repaired content can be decoded, and shows its plan with the difference. The content is in a form and not in an address,
+// because it is personal data.
+func checkRepair(r *Request) (View, error) {
+	if !r.Can(Private) {
+		return View{}, &Problem{Status: http.StatusForbidden, Title: "Your role may not do this", Detail: "A repair shows the content, so it needs the role private. Nothing was done.", Back: "/stuck"}
+	}
+	d, err := r.item()
+	if err != nil {
+		return View{}, err
+	}
+	text := strings.ReplaceAll(r.PostForm.Get("body"), "\r\n", "\n")
+	s, action := operate.Selection{Keys: []string{d.Key}}, operate.Repair
+	if d.What == operate.Quarantined {
+		s.Body, action = []byte(text), operate.RepairCallback
+	} else if s.Body, err = operate.Encoded(d.Content.Subject, text); err == nil && d.What == operate.Held {
+		err = &Problem{Status: http.StatusUnprocessableEntity, Title: "A held message cannot be repaired", Detail: "It leaves when its cause is fixed.", Back: "/stuck"}
+	}
+	var plan operate.Plan
+	if err == nil {
+		plan, err = r.Console.operator.Plan(r.Context(), action, s, r.by(), "")
+	}
+	if err != nil {
+		err = explained(err, "/stuck/"+d.Key)
+		problem, ok := err.(*Problem) //nolint:errorlint // explained returns it unwrapped
+		if !ok || r.JSON {
+			return View{}, err
+		}
+		d.Draft, d.Mistake = text, problem.Detail
+		return View{Template: "item", Title: "The repair does not hold: look below", Status: problem.Status, Data: d}, nil
+	}
+	return r.planView(plan, s, "/stuck/"+d.Key), nil
+}
