@@ -47,8 +47,8 @@ func (o *Operator) Item(ctx context.Context, key string) (Item, Content, error) 
 }
 
 func (o *Operator) deadItem(ctx context.Context, key string) (Item, Content, error) {
-	n, ok := number(Dead, key)
-	if !ok {
+	n := number(Dead, key)
+	if n == 0 {
 		return Item{}, Content{}, ErrNoItem
 	}
 	l, err := stage.DeadLetters{JS: o.JS}.One(ctx, n)
@@ -67,8 +67,8 @@ func (o *Operator) deadItem(ctx context.Context, key string) (Item, Content, err
 }
 
 func (o *Operator) callbackItem(ctx context.Context, key string) (Item, Content, error) {
-	n, ok := number(Quarantined, key)
-	if !ok {
+	n := number(Quarantined, key)
+	if n == 0 {
 		return Item{}, Content{}, ErrNoItem
 	}
 	stream, err := o.JS.Stream(ctx, flow.Quarantine)
@@ -165,7 +165,7 @@ type Change struct {
 // History returns what users did to a job, the oldest first. It reads the events of the log.
 func (o *Operator) History(ctx context.Context, j Job) ([]Change, error) {
 	all := []Change{}
-	subject := event.SubjectOf(event.None, event.None, event.OperatorActed, "")
+	subject := event.SubjectOf(ourselves.Source, ourselves.Provider, event.OperatorActed, "")
 	for m, err := range o.signing().Messages(ctx, subject, j.Started.Add(-time.Minute)) {
 		if err != nil {
 			return nil, fmt.Errorf("read the history of a job: %w", err)

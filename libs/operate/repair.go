@@ -94,7 +94,7 @@ func diff(subject string, before, after []byte) []string {
 		}
 		return strings.Split(text, "\n")
 	}
-	return differences(lines(before), lines(after)), nil
+	return differences(lines(before), lines(after))
 }
 
 func differences(was, is []string) (all []string) {

@@ -21,7 +21,7 @@ var stuckPages = []Page{
 	{"GET", "/stuck", Look, "stuck", append(slices.Clone(filterKeys), "after", "do", "which", "key", "rate"), stuckPage},
 	{"POST", "/stuck", Operate, "stuck", []string{"do"}, startPlan},
 	{"GET", "/stuck/{key}", Look, "stuck", nil, itemPage},
-	{"POST", "/stuck/{key}", Operate, "stuck", nil, checkRepair},
+	{"POST", "/stuck/{key}", Operate | Private, "stuck", nil, checkRepair},
 }
 
 // rowsOnPage is the number of items on a page.

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -72,6 +74,7 @@ func (v visitor) console() {
 	json, home := http.Header{"Accept": {"application/json"}}, "http://"+v.h.Address("SIGNRELAY_CONSOLE_ADDR")
 	for path, at := range map[string]string{
 		"/": "/", "/sources": "/sources", "/sources/{provider}/{name}": "/sources/clickwrap/demo", "/subscribers": "/subscribers", "/me": "/me",
+		"/stuck": "/stuck", "/jobs": "/jobs",
 	} {
 		v.wants(http.StatusOK, path, v.request(http.MethodGet, home+at, json, ""))
 		v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, home+at+"?tme=utc", json, ""))
@@ -87,6 +90,7 @@ func (v visitor) console() {
 	v.wants(http.StatusOK, source, v.request(http.MethodPost, home+"/sources/clickwrap/demo", json, ""))
 	v.wants(http.StatusNotFound, source, v.request(http.MethodPost, home+"/sources/clickwrap/other", json, ""))
 	v.document(home, json)
+	v.stuck(home, token)
 }
 
 // document calls the page of one document.
@@ -110,6 +114,58 @@ func (v visitor) document(home string, header http.Header) {
 	v.wants(http.StatusOK, path, v.request(http.MethodPost, at+"?do=hold", form, "why=TICKET-1&effect="+effect))
 	form.Del("Signrelay-Token")
 	v.wants(http.StatusForbidden, path, v.request(http.MethodPost, at+"?do=hold", form, ""))
+}
+
+// stuck calls the console's pages about what is stuck, with a dead letter that cannot be read and a callback.
+func (v visitor) stuck(home, token string) {
+	js := v.h.JetStream(v.t)
+	for subject, header := range map[string]nats.Header{
+		"dlq.v1.enricher": {"Signrelay-Dlq-Stage": {"enricher"}, "Signrelay-Dlq-Reason": {"undecodable"}, "Signrelay-Dlq-Id": {"x"}, "Signrelay-Dlq-Stream": {"SIGNING"},
+			"Signrelay-Dlq-Sequence": {"1"}, "Signrelay-Dlq-Subject": {"signing.v1.demo.clickwrap.document.sent.x"}},
+		"quarantine.v1.demo.clickwrap.not-json": {"Signrelay-Source": {"demo"}, "Signrelay-Provider": {"clickwrap"}, "Signrelay-Method": {"POST"}, "Signrelay-Reason": {"not-json"},
+			"Signrelay-Header": {`{"Content-Type":["application/json"]}`}},
+	} {
+		if _, err := js.PublishMsg(v.t.Context(), &nats.Msg{Subject: subject, Header: header, Data: []byte("{")}); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+	get := http.Header{"Accept": {"application/json"}}
+	post := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}, "Signrelay-Token": {token}}
+	forged := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+	field := func(path, name string) string {
+		body := send(v.t, v.request(http.MethodGet, home+path, get, "")).body
+		_, value, _ := strings.Cut(string(body), `"`+name+`":"`)
+		value, _, _ = strings.Cut(value, `"`)
+		return value
+	}
+	v.wants(http.StatusUnprocessableEntity, "/stuck", v.request(http.MethodGet, home+"/stuck?do=replay&which=selected", get, ""))
+	item, callback := home+"/stuck/"+field("/stuck?what=dead", "key"), home+"/stuck/"+field("/stuck?what=quarantined", "key")
+	v.wants(http.StatusOK, "/stuck/{key}", v.request(http.MethodGet, item, get, ""))
+	v.wants(http.StatusBadRequest, "/stuck/{key}", v.request(http.MethodGet, item+"?tiem=utc", get, ""))
+	v.wants(http.StatusNotFound, "/stuck/{key}", v.request(http.MethodGet, home+"/stuck/dead.99", get, ""))
+	v.wants(http.StatusForbidden, "/stuck/{key}", v.request(http.MethodPost, callback, forged, "body=%7B%7D"))
+	v.wants(http.StatusNotFound, "/stuck/{key}", v.request(http.MethodPost, home+"/stuck/dead.99", post, "body=%7B%7D"))
+	v.wants(http.StatusUnprocessableEntity, "/stuck/{key}", v.request(http.MethodPost, callback, post, "body=%7B"))
+	v.wants(http.StatusOK, "/stuck/{key}", v.request(http.MethodPost, callback, post, "body=%7B%7D"))
+
+	plan := "plan=" + field("/stuck?what=dead&which=match&do=drop&rate=1", "token")
+	v.wants(http.StatusForbidden, "/stuck", v.request(http.MethodPost, home+"/stuck?do=drop", forged, plan+"&why=x"))
+	v.wants(http.StatusGone, "/stuck", v.request(http.MethodPost, home+"/stuck?do=drop", post, "plan=x&why=x"))
+	v.wants(http.StatusUnprocessableEntity, "/stuck", v.request(http.MethodPost, home+"/stuck?do=drop", post, plan+"&why=%20"))
+	v.wants(http.StatusOK, "/stuck", v.request(http.MethodPost, home+"/stuck?do=drop", post, plan+"&why=x"))
+	v.wants(http.StatusConflict, "/stuck", v.request(http.MethodPost, home+"/stuck?do=drop", post, plan+"&why=x"))
+	path := "/jobs/{id}"
+	v.wants(http.StatusNotFound, path, v.request(http.MethodGet, home+"/jobs/none", get, ""))
+	v.wants(http.StatusNotFound, path, v.request(http.MethodPost, home+"/jobs/none?do=stop", post, ""))
+	// ingest's replay of a callback that it still cannot read begins within a second, so it is stopped before.
+	plan = "plan=" + field("/stuck?what=quarantined&which=match&do=replay-callbacks", "token")
+	send(v.t, v.request(http.MethodPost, home+"/stuck?do=replay-callbacks", post, plan+"&why=x"))
+	job := home + "/jobs/" + field("/jobs", "id")
+	v.wants(http.StatusForbidden, path, v.request(http.MethodPost, job+"?do=pause", forged, ""))
+	v.wants(http.StatusOK, path, v.request(http.MethodGet, job, get, ""))
+	v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, job+"?tiem=utc", get, ""))
+	v.wants(http.StatusOK, path, v.request(http.MethodPost, job+"?do=stop", post, ""))
+	v.wants(http.StatusConflict, path, v.request(http.MethodPost, job+"?do=pause", post, ""))
 }
 
 func (v visitor) withoutNATS() {

@@ -123,6 +123,8 @@ func TestConsoleRolesHold(t *testing.T) {
 		c.signIn(clients[role], role, consolePassword, "/")
 	}
 	names := map[string]console.Role{"look": console.Look, "operate": console.Look | console.Operate, "private": console.Look | console.Private, "erase": console.Look | console.Erase}
+	// With the role, the page may still say that there is no such job or item, or that the form has no plan.
+	allowed := map[int]bool{http.StatusOK: true, http.StatusNotFound: true, http.StatusGone: true, http.StatusBadRequest: true}
 	tried := 0
 	for _, p := range console.Pages() {
 		if p.Role == 0 {
@@ -131,7 +133,7 @@ func TestConsoleRolesHold(t *testing.T) {
 		if p.Role == console.Anyone {
 			continue
 		}
-		path := strings.NewReplacer("{$}", "", "{provider}", "pleasesign", "{name}", "acme").Replace(p.Path)
+		path := strings.NewReplacer("{$}", "", "{provider}", "pleasesign", "{name}", "acme", "{key}", "dead.1", "{id}", "none").Replace(p.Path)
 		if response, body := c.do(c.client(), p.Method, path, nil, "Accept", "application/json"); response.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s %s without a sign-in: status %d: %s", p.Method, path, response.StatusCode, body)
 		}
@@ -141,7 +143,7 @@ func TestConsoleRolesHold(t *testing.T) {
 				form = url.Values{"token": {c.tokenAt(clients[role], "/me")}}
 			}
 			response, body := c.do(clients[role], p.Method, path, form, "Accept", "application/json")
-			if tried++; has.Has(p.Role) != (response.StatusCode == http.StatusOK) || !has.Has(p.Role) && response.StatusCode != http.StatusForbidden {
+			if tried++; has.Has(p.Role) && !allowed[response.StatusCode] || !has.Has(p.Role) && response.StatusCode != http.StatusForbidden {
 				t.Errorf("%s %s with the role %s: status %d: %.200s", p.Method, path, role, response.StatusCode, body)
 			}
 		}
