@@ -148,7 +148,11 @@ func (o *Operator) Plan(ctx context.Context, action Action, s Selection, by, rea
 	if !slices.Contains(Actions, action) {
 		return Plan{}, &SelectionError{fmt.Sprintf("there is no action %q", action)}
 	}
-	if err := (Order{By: by, Reason: cmp.Or(reason, "-")}).check(); err != nil {
+	given := reason
+	if !action.ofDocument() {
+		given = cmp.Or(reason, "-") // StartFor gives it
+	}
+	if err := (Order{By: by, Reason: given}).check(); err != nil {
 		return Plan{}, &SelectionError{err.Error()}
 	}
 	if err := s.check(action); err != nil {

@@ -37,8 +37,8 @@ func invitation(n int) *notifyv1.Notification {
 	}
 }
 
-// bury stores dead letters of the sender of e-mails.
-func (b *bench) bury(reason string, numbers ...int) {
+// giveUp stores dead letters of the sender of e-mails.
+func (b *bench) giveUp(reason string, numbers ...int) {
 	b.t.Helper()
 	for _, n := range numbers {
 		message := invitation(n)
@@ -68,7 +68,7 @@ func (b *bench) quarantine() {
 	}
 }
 
-func roles(names ...string) func(*consolesettings.Console) {
+func readersWith(names ...string) func(*consolesettings.Console) {
 	return func(c *consolesettings.Console) { c.LocalRoles = names }
 }
 
@@ -121,8 +121,8 @@ func TestStuckIsGroupedAndFiltered(t *testing.T) {
 	if _, page := b.get(b.browser(), "/stuck"); !strings.Contains(page, "<h1>Nothing is stuck</h1>") {
 		t.Fatalf("an empty installation:\n%s", page)
 	}
-	b.bury("attempts-exhausted", 1, 2, 3)
-	b.bury("permanent", 4)
+	b.giveUp("attempts-exhausted", 1, 2, 3)
+	b.giveUp("permanent", 4)
 	b.quarantine()
 	_, page := b.get(b.browser(), "/stuck")
 	for _, want := range []string{"<h1>4 dead letters, 1 callback that cannot be read</h1>", "attempts-exhausted", "not-json", "operate.md#dead-letters", "3 e-mails", "The other side"} {
@@ -160,7 +160,7 @@ func TestStuckHasPages(t *testing.T) {
 	t.Parallel()
 	b := open(t, nil)
 	for n := range 60 {
-		b.bury("permanent", n+1)
+		b.giveUp("permanent", n+1)
 	}
 	var list struct {
 		Items []struct{ Key string }
@@ -185,8 +185,8 @@ func TestStuckHasPages(t *testing.T) {
 // The plan's page says what would happen and has the number in its button. Its form starts a job, once.
 func TestPlanIsStartedByAForm(t *testing.T) {
 	t.Parallel()
-	b := open(t, roles("operate"))
-	b.bury("attempts-exhausted", 1, 2, 3)
+	b := open(t, readersWith("operate"))
+	b.giveUp("attempts-exhausted", 1, 2, 3)
 	c := b.browser()
 	response, page := b.get(c, "/stuck?what=dead&reason=attempts-exhausted&which=match&do=replay")
 	for _, want := range []string{"replay 3 dead letters", ">Replay 3 dead letters</button>", "3 e-mails to 1 person leave.", "Nothing has been done yet", `name="why"`} {
@@ -232,8 +232,8 @@ func TestPlanIsStartedByAForm(t *testing.T) {
 // A script plans, starts, pauses, resumes and stops by JSON.
 func TestJobIsPausedAndStopped(t *testing.T) {
 	t.Parallel()
-	b := open(t, roles("operate"))
-	b.bury("permanent", 1, 2, 3, 4)
+	b := open(t, readersWith("operate"))
+	b.giveUp("permanent", 1, 2, 3, 4)
 	var p planJSON
 	if b.json("/stuck?what=dead&which=match&do=drop&rate=1", &p); p.Items != 4 || p.Action != "drop" || !strings.Contains(p.Summary, "removed for good") {
 		t.Fatalf("the plan: %+v", p)
@@ -289,9 +289,9 @@ func TestJobIsPausedAndStopped(t *testing.T) {
 // An action on everything needs its number typed in when it is on more than 100 items, and a button without a choice selects nothing.
 func TestEverythingIsNoMistake(t *testing.T) {
 	t.Parallel()
-	b := open(t, roles("operate"))
+	b := open(t, readersWith("operate"))
 	for n := range 101 {
-		b.bury("permanent", n+1)
+		b.giveUp("permanent", n+1)
 	}
 	response, _ := b.get(b.browser(), "/stuck?do=replay")
 	if response.StatusCode != http.StatusUnprocessableEntity {
@@ -326,8 +326,8 @@ func TestEverythingIsNoMistake(t *testing.T) {
 // A plan of another user, an expired one and one whose items changed are not started.
 func TestPlanMustHold(t *testing.T) {
 	t.Parallel()
-	b := open(t, roles("operate"))
-	b.bury("permanent", 1, 2)
+	b := open(t, readersWith("operate"))
+	b.giveUp("permanent", 1, 2)
 	plan := func(at *bench) (p planJSON) {
 		at.json("/stuck?what=dead&which=match&do=drop", &p)
 		return p
@@ -377,14 +377,14 @@ func TestPlanMustHold(t *testing.T) {
 func TestLookCannotAct(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*consolesettings.Console){
-		"look":      roles("look"),
-		"private":   roles("private"),
+		"look":      readersWith("look"),
+		"private":   readersWith("private"),
 		"read-only": func(c *consolesettings.Console) { c.LocalRoles, c.ReadOnly = consolesettings.Roles, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := open(t, change)
-			b.bury("permanent", 1)
+			b.giveUp("permanent", 1)
 			b.quarantine()
 			plan, err := (&operate.Operator{JS: b.Env.JS}).Plan(t.Context(), operate.Drop, operate.Selection{All: true}, "this machine", "x")
 			if err != nil {
@@ -423,8 +423,8 @@ func formToken(b *bench) string {
 // Without the role private no response has a name, an address, a number, a title or a body.
 func TestStuckMasksPeople(t *testing.T) {
 	t.Parallel()
-	b := open(t, roles("operate"))
-	b.bury("attempts-exhausted", 1, 2)
+	b := open(t, readersWith("operate"))
+	b.giveUp("attempts-exhausted", 1, 2)
 	b.quarantine()
 	dead, callback := fmt.Sprintf("/stuck/dead.%020d", 1), fmt.Sprintf("/stuck/quarantined.%020d", 1)
 	var p planJSON
@@ -470,8 +470,8 @@ func TestStuckMasksPeople(t *testing.T) {
 // A repaired content must be readable. The plan shows the difference, and the stage gets the new content.
 func TestRepair(t *testing.T) {
 	t.Parallel()
-	b := open(t, roles("operate", "private"))
-	b.bury("permanent", 1)
+	b := open(t, readersWith("operate", "private"))
+	b.giveUp("permanent", 1)
 	b.quarantine()
 	dead := fmt.Sprintf("/stuck/dead.%020d", 1)
 	_, page := b.get(b.browser(), dead)
@@ -522,7 +522,7 @@ func TestConsolesShareTheJobs(t *testing.T) {
 	t.Parallel()
 	b := open(t, func(c *consolesettings.Console) { c.LocalRoles, c.Addr = []string{"operate"}, "127.0.0.1:0" })
 	for n := range 20 {
-		b.bury("permanent", n+1)
+		b.giveUp("permanent", n+1)
 	}
 	for range 2 {
 		b.Start(console.Run)
