@@ -31,8 +31,11 @@ func TestDocumentIsExplainedAndResent(t *testing.T) {
 			t.Errorf("the page does not show %q: %.500s", want, text)
 		}
 	}
-	for _, size := range []struct{ width, height int64 }{{1280, 900}, {360, 740}} {
+	for _, size := range []struct{ width, height int64 }{{1280, 900}, {360, 740}, {794, 1123}} { // the last one is A4
 		for _, scheme := range []string{"light", "dark", "print"} {
+			if (scheme == "print") != (size.width == 794) {
+				continue
+			}
 			media := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
 			if scheme == "print" {
 				media = emulation.SetEmulatedMedia().WithMedia("print")
