@@ -28,6 +28,8 @@ import (
 // pages are walked at each size, in both colour schemes. The next page adds its row here.
 var pages = []struct{ name, path, want string }{
 	{"flow", "/", "From callback to signer"},
+	{"stuck", "/stuck", "Nothing is stuck"},
+	{"jobs", "/jobs", "No job was started"},
 	{"sources", "/sources", "clickwrap"},
 	{"source", "/sources/clickwrap/demo", "Paste this at the provider"},
 	{"subscribers", "/subscribers", "team"},
