@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,7 +133,7 @@ func jsonMistake(body []byte) string {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		before := body[:min(int(syntax.Offset), len(body))]
-		return fmt.Sprintf("line %d, character %d", 1+strings.Count(string(before), "\n"), len(before)-strings.LastIndexByte(string(before), '\n')-1)
+		return fmt.Sprintf("line %d, character %d", 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n')-1)
 	}
 	return "it cannot be read"
 }

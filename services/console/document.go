@@ -191,7 +191,7 @@ func documentPage(r *Request) (View, error) {
 }
 
 func badValue(key string, accepted ...string) *Problem {
-	return &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Detail: "The key " + key + " accepts " + strings.Join(accepted, ", ") + "."}
+	return &Problem{Status: http.StatusBadRequest, Title: unknownValue, Detail: "The key " + key + " accepts " + strings.Join(accepted, ", ") + "."}
 }
 
 // documentData explains the document for the reader.

@@ -183,12 +183,12 @@ func failureMeans(reason string) string {
 func changeJob(r *Request) (View, error) {
 	o, id := r.Console.operator, r.PathValue("id")
 	change := map[string]func() (operate.Job, error){
-		"pause":  func() (operate.Job, error) { return o.Pause(r.Context(), id, r.by()) },
-		"resume": func() (operate.Job, error) { return o.Resume(r.Context(), id, r.by()) },
-		"stop":   func() (operate.Job, error) { return o.Stop(r.Context(), id, r.by()) },
+		"pause":  func() (operate.Job, error) { return o.Pause(r.Context(), id, r.user()) },
+		"resume": func() (operate.Job, error) { return o.Resume(r.Context(), id, r.user()) },
+		"stop":   func() (operate.Job, error) { return o.Stop(r.Context(), id, r.user()) },
 	}[r.URL.Query().Get("do")]
 	if change == nil {
-		return View{}, &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Detail: "The key do accepts pause, resume and stop.", Back: "/jobs"}
+		return View{}, &Problem{Status: http.StatusBadRequest, Title: unknownValue, Detail: "The key do accepts pause, resume and stop.", Back: "/jobs"}
 	}
 	j, err := change()
 	if err != nil {

@@ -29,7 +29,7 @@ func mePage(r *Request) (View, error) {
 		return View{}, err
 	}
 	for _, j := range jobs {
-		if j.By == r.by() {
+		if j.By == r.user() {
 			data.Acts = append(data.Acts, Act{At: j.Started, What: jobTitle(j), Why: j.Reason, On: "/jobs/" + j.ID})
 		}
 	}

@@ -52,9 +52,6 @@ func (s *Server) runJobs(ctx context.Context) error {
 	return operate.Runner{Operator: s.operator, Actions: operate.ConsoleActions}.Run(ctx)
 }
 
-// by is the name under which the reader's actions are kept.
-func (r *Request) by() string { return cmp.Or(r.Reader.Name, "this machine") }
-
 // explained turns a failure of libs/operate that the reader can understand into a problem.
 func explained(err error, back string) error {
 	selection, refused, changed := new(operate.SelectionError), new(operate.RefusedError), new(operate.ChangedError)

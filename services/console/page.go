@@ -140,6 +140,9 @@ func (s *Server) checkForm(p Page, r *Request) error {
 	return nil
 }
 
+// unknownValue is the title of the problem of a key with a value that it does not accept.
+const unknownValue = "Unknown value in the address"
+
 // errSignIn leads the reader to the sign-in.
 var errSignIn = errors.New("the reader must sign in")
 
@@ -162,7 +165,7 @@ func checkQuery(r *http.Request, keys []string) error {
 		}
 	}
 	if t := query.Get("time"); t != "" && t != "utc" && t != "own" {
-		return &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Detail: "The key time accepts utc and own."}
+		return &Problem{Status: http.StatusBadRequest, Title: unknownValue, Detail: "The key time accepts utc and own."}
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func planPage(r *Request, f selected) (View, error) {
 	query := r.URL.Query()
 	action := actionOf(query.Get("do"), f.What)
 	if action == "" {
-		return View{}, &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Back: "/stuck",
+		return View{}, &Problem{Status: http.StatusBadRequest, Title: unknownValue, Back: "/stuck",
 			Detail: "The key do accepts replay, drop, release, release-channels, replay-callbacks and drop-callbacks."}
 	}
 	s := operate.Selection{}
@@ -73,7 +73,7 @@ func planPage(r *Request, f selected) (View, error) {
 	case "match":
 		s.Filter, s.All = f.Filter, f.Filter == operate.Filter{}
 	default:
-		return View{}, &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Detail: "The key which accepts selected, page and match.", Back: "/stuck"}
+		return View{}, &Problem{Status: http.StatusBadRequest, Title: unknownValue, Detail: "The key which accepts selected, page and match.", Back: "/stuck"}
 	}
 	if rate := query.Get("rate"); rate != "" {
 		n, err := strconv.Atoi(rate)
@@ -88,7 +88,7 @@ func planPage(r *Request, f selected) (View, error) {
 			s.Channels = []string{f.Channel}
 		}
 	}
-	plan, err := r.Console.operator.Plan(r.Context(), action, s, r.by(), "")
+	plan, err := r.Console.operator.Plan(r.Context(), action, s, r.user(), "")
 	if err != nil {
 		return View{}, explained(err, f.with("", ""))
 	}
@@ -135,7 +135,7 @@ func (r *Request) planView(p operate.Plan, s operate.Selection, back string) Vie
 		Danger: p.Action == operate.Drop || p.Action == operate.DropCallbacks,
 	}
 	d.Title = fmt.Sprintf("The plan: %s %s", strings.ToLower(verb), counted(p.Items, noun))
-	d.Summary = summary(p, s)
+	d.Summary = summary(p)
 	for _, one := range p.Stays {
 		d.Stays = append(d.Stays, stay{one.Count, messageNoun(one.Channel), stayReason(one.Reason)})
 	}
@@ -150,21 +150,24 @@ func (r *Request) planView(p operate.Plan, s operate.Selection, back string) Vie
 	return View{Template: "plan", Title: d.Title, Data: d}
 }
 
+// Words of several pages.
+const verbReplay, verbDrop, deadLetter = "Replay", "Drop", "dead letter"
+
 // actionWords returns the verb of an action's button and the noun of its items.
 func actionWords(a operate.Action) (verb, noun string) {
 	switch a {
 	case operate.Replay:
-		return "Replay", "dead letter"
+		return verbReplay, deadLetter
 	case operate.Drop:
-		return "Drop", "dead letter"
+		return verbDrop, deadLetter
 	case operate.Repair:
-		return "Repair and replay", "dead letter"
+		return "Repair and replay", deadLetter
 	case operate.ReplayCallbacks:
-		return "Replay", "callback"
+		return verbReplay, "callback"
 	case operate.RepairCallback:
 		return "Repair and replay", "callback"
 	case operate.DropCallbacks:
-		return "Drop", "callback"
+		return verbDrop, "callback"
 	case operate.Release:
 		return "Release", "held message"
 	case operate.ReleaseChannels:
@@ -185,8 +188,8 @@ func actionWords(a operate.Action) (verb, noun string) {
 }
 
 // summary says in one sentence what leaves.
-func summary(p operate.Plan, s operate.Selection) string {
-	switch p.Action {
+func summary(p operate.Plan) string {
+	switch p.Action { //nolint:exhaustive // the others send messages
 	case operate.Drop, operate.DropCallbacks:
 		return "They are removed for good. No message leaves for them."
 	case operate.ReplayCallbacks, operate.RepairCallback:
@@ -245,7 +248,7 @@ func words0(reason string) string { return strings.ReplaceAll(reason, "-", " ") 
 // startPlan starts a plan by its token.
 func startPlan(r *Request) (View, error) {
 	o, token := r.Console.operator, r.PostForm.Get("plan")
-	plan, s, err := o.Planned(r.Context(), token, r.by())
+	plan, s, err := o.Planned(r.Context(), token, r.user())
 	if err == nil && typed(plan, s) && strings.ReplaceAll(strings.TrimSpace(r.PostForm.Get("count")), ",", "") != strconv.Itoa(plan.Items) {
 		return View{}, &Problem{Status: http.StatusUnprocessableEntity, Title: "Type the number first", Back: "/stuck",
 			Detail: fmt.Sprintf("The plan is for everything: type %d to confirm it. Nothing was done.", plan.Items)}
@@ -254,7 +257,7 @@ func startPlan(r *Request) (View, error) {
 		return View{}, &Problem{Status: http.StatusUnprocessableEntity, Title: "The plan is for another action", Back: "/stuck",
 			Detail: fmt.Sprintf("The plan is for %s, and the address for %s. Nothing was done.", plan.Action, shorten(do))}
 	}
-	j, err := o.StartFor(r.Context(), token, r.by(), strings.TrimSpace(r.PostForm.Get("why")))
+	j, err := o.StartFor(r.Context(), token, r.user(), strings.TrimSpace(r.PostForm.Get("why")))
 	if err != nil {
 		return View{}, explained(err, "/stuck")
 	}
@@ -287,7 +290,7 @@ func (r *Request) item() (itemData, error) {
 	d.Whose, d.Level = whose(i.Fault)
 	d.List = stuckPath(url.Values{"what": {string(i.What)}, "stage": {i.Stage}, "reason": {i.Reason}})
 	if r.Can(Private) {
-		if err := o.Looked(r.Context(), i, r.by()); err != nil {
+		if err := o.Looked(r.Context(), i, r.user()); err != nil {
 			return itemData{}, err
 		}
 		d.Content, d.Draft = &content, content.Text
@@ -299,11 +302,11 @@ func (r *Request) item() (itemData, error) {
 	switch i.What {
 	case operate.Dead:
 		if !i.Gone {
-			d.Offers = append(d.Offers, Offer{Do: operate.Replay, Verb: "Replay"})
+			d.Offers = append(d.Offers, Offer{Do: operate.Replay, Verb: verbReplay})
 		}
-		d.Offers = append(d.Offers, Offer{Do: operate.Drop, Verb: "Drop", Danger: true})
+		d.Offers = append(d.Offers, Offer{Do: operate.Drop, Verb: verbDrop, Danger: true})
 	case operate.Quarantined:
-		d.Offers = []Offer{{Do: operate.ReplayCallbacks, Verb: "Replay"}, {Do: operate.DropCallbacks, Verb: "Drop", Danger: true}}
+		d.Offers = []Offer{{Do: operate.ReplayCallbacks, Verb: verbReplay}, {Do: operate.DropCallbacks, Verb: verbDrop, Danger: true}}
 	case operate.Held:
 		if i.Limit {
 			d.Offers = []Offer{{Do: operate.Release, Verb: "Release"}}
@@ -336,7 +339,7 @@ func checkRepair(r *Request) (View, error) {
 	}
 	var plan operate.Plan
 	if err == nil {
-		plan, err = r.Console.operator.Plan(r.Context(), action, s, r.by(), "")
+		plan, err = r.Console.operator.Plan(r.Context(), action, s, r.user(), "")
 	}
 	if err != nil {
 		err = explained(err, "/stuck/"+d.Key)

@@ -112,7 +112,7 @@ func stored(stream string) string {
 	case flow.Signing, flow.Hold:
 		return "event"
 	case flow.DLQ:
-		return "dead letter"
+		return deadLetter
 	case flow.Quarantine:
 		return "callback"
 	case flow.Archive:

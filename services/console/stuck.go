@@ -45,7 +45,7 @@ func filterOf(query url.Values, now time.Time) (selected, error) {
 		}
 	}
 	wrong := func(key, want string) error {
-		return &Problem{Status: http.StatusBadRequest, Title: "Unknown value in the address", Detail: "The key " + key + " accepts " + want + ".", Back: "/stuck"}
+		return &Problem{Status: http.StatusBadRequest, Title: unknownValue, Detail: "The key " + key + " accepts " + want + ".", Back: "/stuck"}
 	}
 	if f.What != "" && !slices.Contains(operate.Whats, f.What) {
 		return f, wrong("what", "dead, quarantined and held")
@@ -151,8 +151,8 @@ type Kind struct {
 // Offer is an action for which the list has a button.
 type Offer struct {
 	Do     operate.Action
-	Verb   string // "Replay"
-	Noun   string // "dead letter"
+	Verb   string // verbReplay
+	Noun   string // deadLetter
 	Count  int
 	Danger bool
 }
@@ -248,7 +248,7 @@ func stuckHeadline(d stuckData) string {
 	}
 	var parts []string
 	if d.Dead > 0 {
-		parts = append(parts, counted(d.Dead, "dead letter"))
+		parts = append(parts, counted(d.Dead, deadLetter))
 	}
 	if d.Held > 0 {
 		parts = append(parts, number(d.Held)+" held")
@@ -312,7 +312,7 @@ func whose(f outcome.Fault) (text, level string) {
 
 // means says what a reason means, in words.
 func means(g operate.Group) string {
-	if text := map[string]string{
+	if text := map[string]string{ //nolint:gosec // reasons and sentences, no credentials
 		"bad-credentials":    "The account's key or password is refused.",
 		"attempts-exhausted": "The stage tried for a day without success.",
 		"permanent":          "Another attempt would fail in the same way.",
@@ -350,10 +350,10 @@ func wordOf(i operate.Item) string {
 // offers returns the actions that fit what is listed.
 func offers(g operate.Groups) (all []Offer) {
 	if g.Dead > 0 {
-		all = append(all, Offer{operate.Replay, "Replay", "dead letter", g.Dead, false}, Offer{operate.Drop, "Drop", "dead letter", g.Dead, true})
+		all = append(all, Offer{operate.Replay, verbReplay, deadLetter, g.Dead, false}, Offer{operate.Drop, verbDrop, deadLetter, g.Dead, true})
 	}
 	if g.Quarantined > 0 {
-		all = append(all, Offer{operate.ReplayCallbacks, "Replay", "callback", g.Quarantined, false}, Offer{operate.DropCallbacks, "Drop", "callback", g.Quarantined, true})
+		all = append(all, Offer{operate.ReplayCallbacks, verbReplay, "callback", g.Quarantined, false}, Offer{operate.DropCallbacks, verbDrop, "callback", g.Quarantined, true})
 	}
 	limited := 0
 	for _, group := range g.Groups {
