@@ -9,9 +9,6 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// LookedAt is the action of operator.acted for a look at the personal data of a document. It is no plan.
-const LookedAt Action = "look"
-
 // looks remembers which looks of the current hour are in the log.
 type looks struct {
 	mutex sync.Mutex
@@ -35,7 +32,7 @@ func (o *Operator) Look(ctx context.Context, d Document, by string) error {
 		return nil
 	}
 	e := aboutEventOf(About{Source: d.Source, Provider: d.Provider, Document: d.ID}, event.OperatorActed, now)
-	if err := o.publish(ctx, acted(e, id, LookedAt, Order{By: by}, 1), true); err != nil {
+	if err := o.publish(ctx, acted(e, id, Look, Order{By: by}, 1), true); err != nil {
 		return err
 	}
 	l.known[id] = true

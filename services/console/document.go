@@ -190,6 +190,9 @@ func documentPage(r *Request) (View, error) {
 	return View{Template: "document", Title: cmp.Or(data.Title, data.ID), Live: true, Data: data}, nil
 }
 
+// unknownValue is the title of a problem.
+const unknownValue = "Unknown value in the address"
+
 func badValue(key string, accepted ...string) *Problem {
 	return &Problem{Status: http.StatusBadRequest, Title: unknownValue, Detail: "The key " + key + " accepts " + strings.Join(accepted, ", ") + "."}
 }
@@ -277,7 +280,7 @@ func (r *Request) timeline(data *documentData) error {
 	for _, e := range data.Timeline {
 		switch {
 		case shows[at].kind != "" && e.Kind != shows[at].kind:
-		case detail == "" && e.Kind != document.KindProblem && (slices.Contains(small, e.Type) || e.Type == event.OperatorActed && e.Reason == string(operate.LookedAt)):
+		case detail == "" && e.Kind != document.KindProblem && (slices.Contains(small, e.Type) || e.Type == event.OperatorActed && e.Reason == string(operate.Look)):
 			data.Folded++
 		default:
 			kept = append(kept, e)
