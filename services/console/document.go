@@ -190,9 +190,6 @@ func documentPage(r *Request) (View, error) {
 	return View{Template: "document", Title: cmp.Or(data.Title, data.ID), Live: true, Data: data}, nil
 }
 
-// unknownValue is the title of a problem.
-const unknownValue = "Unknown value in the address"
-
 func badValue(key string, accepted ...string) *Problem {
 	return &Problem{Status: http.StatusBadRequest, Title: unknownValue, Detail: "The key " + key + " accepts " + strings.Join(accepted, ", ") + "."}
 }
