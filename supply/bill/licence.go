@@ -21,6 +21,15 @@ var read = map[string]string{
 	// The DejaVu fonts: Bitstream Vera, and the same words for Arev and the letters of the AMS; the rest is in the public domain. A program may
 	// contain the fonts with this notice.
 	"7a083b136e64d064794c3419751e5c7dd10d2f64c108fe5ba161eae5e5958a93": "Bitstream-Vera",
+	// The notices of modernc.org/libc: Go, musl, go-netdb and nixpkgs, all under the BSD licences or MIT's.
+	"f597097efe3d97021f89170746bd3a0fb9a8b6fb26b82043ed68a4e0283bee6c": "BSD-3-Clause AND BSD-2-Clause AND MIT",
+	// The notices of modernc.org/sqlite. What a program links (its section 1) is under MIT's and the BSD licences, or in the public domain. The MPL of
+	// its appendix concerns modules that are compiled into nothing.
+	"f4a00ade8f4057ab0ea49097d9c459df8559fcf10ca78da0c950343fb7428d37": "BSD-3-Clause AND MIT",
+	// The dedication of SQLite to the public domain.
+	"8438c9c89b849131ead81d5435cb97fcf052df5b0b286dda8a2d4c29e6cb3fd0": "LicenseRef-SQLite-public-domain",
+	// The origin of the logo of modernc.org/memory, which no program contains.
+	"5ae5bee3072a841376451b48d8cfcec7188e10543926d5870828d36c8a750dc5": "BSD-3-Clause",
 }
 
 // recognised is the minimum percentage of known words in a licence's file.
