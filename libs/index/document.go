@@ -1,9 +1,9 @@
 package index
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,8 +27,8 @@ func RowOf(d *document.Document, number uint64) (Row, error) {
 			FirstName: p.FirstName, LastName: p.LastName, Email: p.Email, Mobile: p.Mobile,
 			SentAt: earliest(p.FirstSent, p.ProviderAt), DeliveredAt: p.Delivered, OpenedAt: p.Opened.At, SignedAt: p.SignedAt, Parts: int(p.TextParts),
 		}
-		if m := lastBefore(p, p.SignedAt); m != nil {
-			one.Channel, one.Kind = m.Channel, m.Kind
+		if !p.SignedAt.IsZero() {
+			one.Channel, one.Kind = cause(p.LastBefore(p.SignedAt))
 		}
 		r.People = append(r.People, one)
 		r.Stuck = r.Stuck || stuck(d, p)
@@ -61,18 +61,16 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// lastBefore returns the last message that was handed over before a person signed; nil without a signature.
-func lastBefore(p *document.Person, signed time.Time) (last *document.Message) {
-	if signed.IsZero() {
-		return nil
+// cause returns the channel and the kind of the last message before a signature, with the number of a reminder: "reminder 1".
+func cause(m *document.Message) (channel, kind string) {
+	switch {
+	case m == nil:
+		return "", ""
+	case m.Number > 0:
+		return m.Channel, m.Kind + " " + strconv.Itoa(m.Number)
+	default:
+		return m.Channel, m.Kind
 	}
-	for i := range p.Messages {
-		m := &p.Messages[i]
-		if !m.SentAt.IsZero() && !m.SentAt.After(signed) && (last == nil || cmp.Compare(m.SentAt.UnixNano(), last.SentAt.UnixNano()) >= 0) {
-			last = m
-		}
-	}
-	return last
 }
 
 // stuck reports whether a message to a person does not go on by itself: it is held, or it was given up and nothing replaced it while the document

@@ -129,7 +129,10 @@ type Status struct {
 // View is a saved query of a reader. The query's text may be a name or a number, so it is stored here and not in an address.
 type View struct {
 	Name, Owner string
-	Query       Query
+	// Query has no times: a view of the last 7 days must mean the last 7 days of the day on which it is opened.
+	Query Query
+	Since string // the age of the oldest documents of the view, as the caller writes it, such as "7d"; empty for all
+	Until string // the age of the newest ones
 }
 
 // Index is an open index. Its methods may be called concurrently, also by several processes. One process at a time may write.

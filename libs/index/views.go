@@ -5,7 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 )
+
+// storedView is the column query of a view.
+type storedView struct {
+	Query
+	Within    string `json:"within,omitempty"`
+	OlderThan string `json:"older_than,omitempty"`
+}
 
 // Views returns the saved views of a reader, by name.
 func (i *Index) Views(ctx context.Context, owner string) (all []View, err error) {
@@ -19,9 +27,11 @@ func (i *Index) Views(ctx context.Context, owner string) (all []View, err error)
 		if err := rows.Scan(&v.Name, &query); err != nil {
 			return err
 		}
-		if err := json.Unmarshal([]byte(query), &v.Query); err != nil {
+		var stored storedView
+		if err := json.Unmarshal([]byte(query), &stored); err != nil {
 			return fmt.Errorf("read a saved view: %w", err)
 		}
+		v.Query, v.Since, v.Until = stored.Query, stored.Within, stored.OlderThan
 		all = append(all, v)
 		return nil
 	})
@@ -33,7 +43,8 @@ func (i *Index) SaveView(ctx context.Context, v View) error {
 		return errors.New("a saved view needs a name of at most 100 bytes")
 	}
 	v.Query.After, v.Query.Before, v.Query.Limit = 0, 0, 0
-	query, err := json.Marshal(v.Query)
+	v.Query.Since, v.Query.Until = time.Time{}, time.Time{}
+	query, err := json.Marshal(storedView{v.Query, v.Since, v.Until})
 	if err != nil {
 		return fmt.Errorf("save a view: %w", err)
 	}

@@ -1,5 +1,5 @@
-// Package console is the operator's console: it shows the flow, what is stuck, the sources and the subscribers in a browser, and the same as JSON. It
-// also runs the jobs of operators.
+// Package console is the operator's console: it shows the flow, the documents, what is stuck, the sources and the subscribers in a browser, and the
+// same as JSON. It also runs the jobs of operators.
 package console
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
+	indexsettings "github.com/signrelay/signrelay/services/indexer/settings"
 )
 
 // Service is the console as a separate program.
@@ -23,10 +24,10 @@ var Service = service.Service{
 	Name:              flow.Console,
 	Run:               Run,
 	Check:             func(c config.Config) error { return consolesettings.Section.Of(c).CheckAccess() },
-	Sections:          []config.Declared{consolesettings.Section},
+	Sections:          []config.Declared{consolesettings.Section, indexsettings.Section},
 	Listeners:         []service.Listener{{Name: "http", Key: "console.addr", Port: 8081}},
 	Calls:             []service.Party{service.NATS, service.Web}, // Web: the identity provider
-	Reads:             []string{"sources", "archive", "console", "opt_out", "templates", "nats", "master_key", "log"},
+	Reads:             []string{"sources", "archive", "console", "index", "opt_out", "templates", "nats", "master_key", "log"},
 	WorksWithoutRedis: true,
 	Singleton:         true, // sessions and the last hour are in memory
 }
@@ -37,6 +38,7 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
+	defer s.index.close()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.settings.Now().Addr)
 	if err != nil {
 		return fmt.Errorf("listen for the console: %w", err)

@@ -28,7 +28,7 @@ type Page struct {
 // pages has every route of the console, in the order of the header. The next page adds its row here, its handler in <name>.go and its template
 // in templates/<name>.html.
 var pages = slices.Concat(
-	flowPages, documentPages, stuckPages, jobPages, sourcePages, subscriberPages,
+	flowPages, documentsPages, documentPages, stuckPages, jobPages, sourcePages, subscriberPages, insightPages,
 	signInPages, mePages, livePages, assetPages,
 )
 
@@ -130,7 +130,7 @@ func (s *Server) checkForm(p Page, r *Request) error {
 	if err := r.ParseForm(); err != nil {
 		return &Problem{Status: http.StatusBadRequest, Title: "The form cannot be read", Detail: "It must be URL-encoded and have at most 64 KiB."}
 	}
-	if s.settings.Now().ReadOnly && p.Role != Anyone {
+	if s.settings.Now().ReadOnly && p.Role != Anyone && !p.searches() {
 		return &Problem{Status: http.StatusForbidden, Title: "The console is read-only", Detail: "The setting console.read_only is true. Nothing was done."}
 	}
 	if token := cmp.Or(r.Header.Get("Signrelay-Token"), r.PostForm.Get("token")); !s.tokenIs(r.id, token) {
@@ -142,6 +142,9 @@ func (s *Server) checkForm(p Page, r *Request) error {
 
 // unknownValue is the title of the problem of a key with a value that it does not accept.
 const unknownValue = "Unknown value in the address"
+
+// searches reports whether the page is a search: it is a POST only because its text must not be in an address, and it changes nothing.
+func (p Page) searches() bool { return p.Path == documentsPath }
 
 // errSignIn leads the reader to the sign-in.
 var errSignIn = errors.New("the reader must sign in")

@@ -58,6 +58,12 @@ func (l *Layout) At(zone string) string {
 	return path + "?" + strings.Join(append(keep, "time="+zone), "&")
 }
 
+// Lists reports whether the page is the list of documents, which has a search field of its own.
+func (l *Layout) Lists() bool {
+	path, _, _ := strings.Cut(l.Path, "?")
+	return path == documentsPath
+}
+
 // functions are the helpers of templates.
 var functions = template.FuncMap{
 	"asset":   assetPath,
@@ -71,6 +77,10 @@ var functions = template.FuncMap{
 	"spark":   spark,
 	"lower":   strings.ToLower,
 	"runbook": runbook,
+	"marked":  marked,
+	"foundIn": foundIn,
+	"share":   share,
+	"hours":   hoursWords,
 	"stored":  stored,
 	"places":  func() []Place { return places },
 	"has":     hasPlace,
@@ -98,8 +108,10 @@ type Place struct{ Name, Title, Path, Key string }
 // places are the entries of the header, in order. The key goes there after g.
 var places = []Place{
 	{"flow", "Flow", "/", "f"},
+	{"documents", "Documents", "/documents", "d"},
 	{"stuck", "Stuck", "/stuck", "s"},
 	{"sources", "Sources", "/sources", "o"},
+	{"insight", "Insight", "/insight", "i"},
 }
 
 func hasPlace(name string) bool {

@@ -32,6 +32,8 @@ type Server struct {
 	sampler  *sampler
 	operator *operate.Operator
 	jobs     atomic.Bool // a job runs, so live pages are loaded every second
+	index    *searchIndex
+	searches *searches
 
 	archiveOpen sync.Mutex
 	archive     *archive.Store // opened at the first download
@@ -57,7 +59,7 @@ func New(env service.Env) (*Server, error) {
 	settings := consolesettings.Section.Follow(env.Live)
 	s := &Server{
 		env: env, settings: settings, users: users, sources: sources, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
-		sampler: newSampler(env, operator), operator: operator, hashing: make(chan struct{}, 2),
+		sampler: newSampler(env, operator), operator: operator, index: &searchIndex{url: indexURL(env.Config)}, searches: newSearches(), hashing: make(chan struct{}, 2),
 	}
 	if o := settings.Now(); o.OIDC.Issuer != "" {
 		if s.oidc, err = newIdentity(o, settings); err != nil {

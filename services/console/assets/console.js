@@ -166,5 +166,19 @@
     if (act) { event.preventDefault(); act(); }
   });
 
-  drawTimes(document); nameZone(); show(); follow();
+  // Results while typing replace a part of the page.
+  document.addEventListener("htmx:afterSettle", () => { row = -1; marked = -1; drawTimes(document); });
+  // A row that is selected says so, and the button of the selection says how many there are.
+  function selected() {
+    const button = document.getElementById("selection");
+    if (!button) return;
+    const boxes = [...document.querySelectorAll("main tbody input[type=checkbox]")], on = boxes.filter((box) => box.checked).length;
+    for (const box of boxes) box.closest("tr").setAttribute("aria-selected", String(box.checked));
+    button.disabled = !on;
+    button.textContent = on ? "Download " + on + " selected as CSV" : "Download selected as CSV";
+  }
+  document.addEventListener("change", selected);
+  document.addEventListener("htmx:afterSettle", selected);
+
+  selected(); drawTimes(document); nameZone(); show(); follow();
 })();
