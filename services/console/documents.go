@@ -21,7 +21,7 @@ import (
 )
 
 var documentsPages = []Page{
-	{"GET", "/documents", Look, "documents", slices.Concat(filterKeys, []string{"q", "s", "view", "after", "before", "format", "only"}), documentsPage},
+	{"GET", "/documents", Look, "documents", slices.Concat(listKeys, []string{"q", "s", "view", "after", "before", "format", "only"}), documentsPage},
 	{"POST", "/documents", Look, "documents", nil, searchDocuments},
 	{"POST", "/documents/views", Look, "documents", nil, changeViews},
 }
@@ -67,8 +67,8 @@ var personWords = map[document.PersonState]string{
 	document.PersonErased: "erased",
 }
 
-// Chip is a filter in use. Its path is the same list without the filter.
-type Chip struct{ Name, Value, Path string }
+// listChip is a filter in use. Its path is the same list without the filter.
+type listChip struct{ Name, Value, Path string }
 
 // Empty is what a list without documents says.
 type Empty struct {
@@ -89,7 +89,7 @@ type documentsData struct {
 	Text     string           `json:"-"`
 	Masked   bool             `json:"-"`
 	Count    string           `json:"-"`
-	Chips    []Chip           `json:"-"`
+	Chips    []listChip       `json:"-"`
 	Hidden   url.Values       `json:"-"` // the filters, for forms
 	Filters  chosen           `json:"-"` // what the form of filters shows
 	Ages     []ageChoice      `json:"-"`
@@ -223,7 +223,7 @@ func (d *documentsData) fill(l listing) {
 	}
 	add := func(key, name, value string) {
 		if value != "" {
-			d.Chips = append(d.Chips, Chip{name, value, l.path([]string{key})})
+			d.Chips = append(d.Chips, listChip{name, value, l.path([]string{key})})
 		}
 	}
 	add("state", "State", l.page.State)
@@ -379,7 +379,7 @@ func emptyList(r *Request, x *index.Index, l listing) (*Empty, error) {
 		if page.Total > 0 {
 			count := totalWords(page.Total, page.About || page.Total > exactly)
 			empty.Text, empty.Button = "Without "+filters+" there "+verb(uint64(page.Total), "is", "are")+" "+count+".", "Show "+count+" without "+filters //nolint:gosec // a count
-			empty.Path = l.path(filterKeys)
+			empty.Path = l.path(listKeys)
 			return empty, nil
 		}
 		empty.Text = "There is none without " + filters + " either. "

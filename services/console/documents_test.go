@@ -99,8 +99,8 @@ func (s *shelf) three() {
 	s.put("onboarding", "PLSDOC-three", "@SUM(1) "+hostile, 20*24*time.Hour, evil, event.RecipientSent)
 }
 
-// personal is what no response may have without the role private.
-var personal = []string{"Wilson", "Jack", "Nguyen", "Olivia", "example.com", "example.org", "491570156", "491570006", "Contract of Sale", "Lease", "HYPERLINK", "SUM(1)"}
+// personalTexts is what no response may have without the role private.
+var personalTexts = []string{"Wilson", "Jack", "Nguyen", "Olivia", "example.com", "example.org", "491570156", "491570006", "Contract of Sale", "Lease", "HYPERLINK", "SUM(1)"}
 
 type listed struct {
 	Total     int
@@ -260,7 +260,7 @@ func TestReaderWithoutPrivateSeesNoPerson(t *testing.T) {
 	token := s.token(page)
 	check := func(what, body string) {
 		t.Helper()
-		for _, word := range personal {
+		for _, word := range personalTexts {
 			if strings.Contains(body, word) {
 				t.Errorf("%s has %q:\n%s", what, word, body)
 			}

@@ -30,8 +30,8 @@ type listing struct {
 	view  string // the saved view from which the filters are
 }
 
-// filterKeys are the keys of the filters in an address, and in a form.
-var filterKeys = []string{"source", "provider", "state", "untold", "since", "until", "stuck"}
+// listKeys are the keys of the filters in an address, and in a form.
+var listKeys = []string{"source", "provider", "state", "untold", "since", "until", "stuck"}
 
 var ageForm = regexp.MustCompile(`^([1-9][0-9]{0,3})([hd])$`)
 
@@ -177,7 +177,7 @@ func (l listing) path(without []string, with ...string) string {
 // filtered reports how many filters there are, without the text.
 func (l listing) filtered() (n int) {
 	v := l.values()
-	for _, key := range filterKeys {
+	for _, key := range listKeys {
 		if v.Has(key) {
 			n++
 		}

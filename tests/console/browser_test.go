@@ -30,6 +30,10 @@ var pages = []struct{ name, path, want string }{
 	{"flow", "/", "From callback to signer"},
 	{"stuck", "/stuck", "Nothing is stuck"},
 	{"jobs", "/jobs", "No job was started"},
+	{"documents", "/documents", "signed"},
+	{"documents-found", "/documents?q=eric", "document"},
+	{"documents-empty", "/documents?q=nothing&state=waiting", "There is none without the filter either"},
+	{"insight", "/insight", "Where people are lost"},
 	{"sources", "/sources", "clickwrap"},
 	{"source", "/sources/clickwrap/demo", "Paste this at the provider"},
 	{"subscribers", "/subscribers", "team"},
@@ -47,6 +51,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	h.WaitIdle(t)
 	home := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR")
 	h.Until(t, "the console has looked at the story", func() bool { return strings.Contains(b.textAt(home+"/"), "events") })
+	h.Until(t, "the index has the story", func() bool { return strings.Contains(b.textAt(home+"/documents"), "signed") })
 	for _, size := range []struct {
 		width, height int64
 	}{{1280, 900}, {360, 740}} {

@@ -75,6 +75,7 @@ func (v visitor) console() {
 	for path, at := range map[string]string{
 		"/": "/", "/sources": "/sources", "/sources/{provider}/{name}": "/sources/clickwrap/demo", "/subscribers": "/subscribers", "/me": "/me",
 		"/stuck": "/stuck", "/jobs": "/jobs",
+		"/documents": "/documents", "/insight": "/insight",
 	} {
 		v.wants(http.StatusOK, path, v.request(http.MethodGet, home+at, json, ""))
 		v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, home+at+"?tme=utc", json, ""))
@@ -88,6 +89,7 @@ func (v visitor) console() {
 	v.wants(http.StatusForbidden, source, v.request(http.MethodPost, home+"/sources/clickwrap/demo", json, ""))
 	json.Set("Signrelay-Token", token)
 	v.wants(http.StatusOK, source, v.request(http.MethodPost, home+"/sources/clickwrap/demo", json, ""))
+	v.documents(home, json)
 	v.wants(http.StatusNotFound, source, v.request(http.MethodPost, home+"/sources/clickwrap/other", json, ""))
 	v.document(home, json)
 	v.stuck(home, token)
@@ -166,6 +168,29 @@ func (v visitor) stuck(home, token string) {
 	v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, job+"?tiem=utc", get, ""))
 	v.wants(http.StatusOK, path, v.request(http.MethodPost, job+"?do=stop", post, ""))
 	v.wants(http.StatusConflict, path, v.request(http.MethodPost, job+"?do=pause", post, ""))
+}
+
+// documents searches and saves a view. The header has the token of the session.
+func (v visitor) documents(home string, header http.Header) {
+	post := func(status int, path, form string, changes ...string) {
+		v.t.Helper()
+		h := maps.Clone(header)
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+		for _, key := range changes {
+			h.Del(key)
+		}
+		v.wants(status, path, v.request(http.MethodPost, home+path, h, form))
+	}
+	v.wants(http.StatusNotFound, "/documents", v.request(http.MethodGet, home+"/documents?s=unknown", header, ""))
+	v.wants(http.StatusOK, "/documents", v.request(http.MethodGet, home+"/documents?format=csv", header, ""))
+	v.wants(http.StatusOK, "/insight", v.request(http.MethodGet, home+"/insight?format=csv", header, ""))
+	post(http.StatusOK, "/documents", "q=%2B61491570156")
+	post(http.StatusBadRequest, "/documents", "state=lost")
+	post(http.StatusForbidden, "/documents", "q=a", "Signrelay-Token")
+	post(http.StatusOK, "/documents/views", "do=save&name=mine&q=wil")
+	post(http.StatusBadRequest, "/documents/views", "do=save")
+	post(http.StatusForbidden, "/documents/views", "do=save&name=x", "Signrelay-Token")
+	post(http.StatusNotFound, "/documents/views", "do=delete&view=none")
 }
 
 func (v visitor) withoutNATS() {
