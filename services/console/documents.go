@@ -378,7 +378,7 @@ func emptyList(r *Request, x *index.Index, l listing) (*Empty, error) {
 		}
 		if page.Total > 0 {
 			count := totalWords(page.Total, page.About || page.Total > exactly)
-			empty.Text, empty.Button = "Without "+filters+" there "+verb(uint64(page.Total), "is", "are")+" "+count+".", "Show "+count+" without "+filters //nolint:gosec // a count
+			empty.Text, empty.Button = "Without "+filters+" there "+verb(uint64(page.Total), "is", "are")+" "+count+".", "Show "+count+" without "+filters
 			empty.Path = l.path(listKeys)
 			return empty, nil
 		}
@@ -426,10 +426,11 @@ func asked(l listing) string {
 		parts = append(parts, "was sent more than "+ageWords(l.until)+" ago")
 	}
 	place := ""
-	for _, name := range []string{l.page.Source, l.page.Provider} {
-		if name != "" {
-			place += " in " + shorten(name)
-		}
+	if l.page.Source != "" {
+		place = " in " + shorten(l.page.Source)
+	}
+	if l.page.Provider != "" {
+		place += " in " + shorten(l.page.Provider)
 	}
 	text := strings.Join(parts, " and ")
 	if text == "" {

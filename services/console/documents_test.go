@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func (s *shelf) put(source, id, title string, ago time.Duration, who *signingv1.
 	for n, eventType := range append([]string{event.DocumentSent}, types...) {
 		s.number++
 		e := &signingv1.SigningEvent{
-			Id: fmt.Sprint(s.number), Source: source, Provider: "pleasesign", Type: eventType, OccurredAt: timestamppb.New(sent.Add(time.Duration(n) * time.Hour)),
+			Id: strconv.FormatUint(s.number, 10), Source: source, Provider: "pleasesign", Type: eventType, OccurredAt: timestamppb.New(sent.Add(time.Duration(n) * time.Hour)),
 			Document: &signingv1.Document{Id: id, Title: title}, Recipient: who, Verification: signingv1.Verification_VERIFICATION_HMAC,
 		}
 		if n == 0 {

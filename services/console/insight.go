@@ -201,9 +201,9 @@ func finding(d insightData) string {
 	case s.Sent == 0:
 		return "No one was sent a document" + place + " " + span
 	case s.Signed == 0:
-		return fmt.Sprintf("%s sent a document%s %s, and none has signed", number(s.Sent)+" "+verb(uint64(s.Sent), "person was", "people were"), place, span) //nolint:gosec // a count
+		return fmt.Sprintf("%s sent a document%s %s, and none has signed", number(s.Sent)+" "+verb(uint64(s.Sent), "person was", "people were"), place, span)
 	default:
-		text := fmt.Sprintf("%s %s of %s signed%s", number(s.Signed), verb(uint64(s.Signed), "person", "people"), number(s.Sent), place) //nolint:gosec // a count
+		text := fmt.Sprintf("%s %s of %s signed%s", number(s.Signed), verb(uint64(s.Signed), "person", "people"), number(s.Sent), place)
 		if median, ok := medianOf(d.Weeks); ok {
 			text += ", half of them within " + hoursWords(median)
 		}

@@ -260,7 +260,9 @@ func TestDocumentedRoutesMatchTheCode(t *testing.T) {
 	}
 	for _, party := range subfolders(t, "services/sandbox", "cmd", "party", "sandboxtest", "settings") {
 		for route := range registered(t, filepath.Join(testenv.Root(), "services", "sandbox", party)) {
-			delete(routes, route)
+			if !documented[route] { // the console has GET /documents, too
+				delete(routes, route)
+			}
 		}
 	}
 	vendors := subfolders(t, "services/sms-sender", "cmd", "gateway", "settings")
