@@ -143,7 +143,7 @@ func (v visitor) stuck(home, token string) {
 	v.wants(http.StatusUnprocessableEntity, "/stuck", v.request(http.MethodGet, home+"/stuck?do=replay&which=selected", get, ""))
 	item, callback := home+"/stuck/"+field("/stuck?what=dead", "key"), home+"/stuck/"+field("/stuck?what=quarantined", "key")
 	v.wants(http.StatusOK, "/stuck/{key}", v.request(http.MethodGet, item, get, ""))
-	v.wants(http.StatusBadRequest, "/stuck/{key}", v.request(http.MethodGet, item+"?tiem=utc", get, ""))
+	v.wants(http.StatusBadRequest, "/stuck/{key}", v.request(http.MethodGet, item+"?tme=utc", get, ""))
 	v.wants(http.StatusNotFound, "/stuck/{key}", v.request(http.MethodGet, home+"/stuck/dead.99", get, ""))
 	v.wants(http.StatusForbidden, "/stuck/{key}", v.request(http.MethodPost, callback, forged, "body=%7B%7D"))
 	v.wants(http.StatusNotFound, "/stuck/{key}", v.request(http.MethodPost, home+"/stuck/dead.99", post, "body=%7B%7D"))
@@ -165,7 +165,7 @@ func (v visitor) stuck(home, token string) {
 	job := home + "/jobs/" + field("/jobs", "id")
 	v.wants(http.StatusForbidden, path, v.request(http.MethodPost, job+"?do=pause", forged, ""))
 	v.wants(http.StatusOK, path, v.request(http.MethodGet, job, get, ""))
-	v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, job+"?tiem=utc", get, ""))
+	v.wants(http.StatusBadRequest, path, v.request(http.MethodGet, job+"?tme=utc", get, ""))
 	v.wants(http.StatusOK, path, v.request(http.MethodPost, job+"?do=stop", post, ""))
 	v.wants(http.StatusConflict, path, v.request(http.MethodPost, job+"?do=pause", post, ""))
 }
