@@ -41,7 +41,7 @@ func run(ctx context.Context, c *call) error {
 func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 	fmt.Fprintf(w, "\nSignrelay is ready after %d ms. Its state is in %s.\n\n", took.Milliseconds(), cfg.DataDir)
 	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(ingestsettings.Section.Of(cfg).Addr))
-	fmt.Fprintf(w, "  console    http://%s  (the flow, its sources and subscribers)\n", dialable(consolesettings.Section.Of(cfg).Addr))
+	fmt.Fprintf(w, "  console    http://%s  (documents, what is stuck, the flow, its sources)\n", dialable(consolesettings.Section.Of(cfg).Addr))
 	fmt.Fprintf(w, "  admin      http://%s/readyz?verbose and /metrics\n", dialable(cfg.Admin.Addr))
 	if cfg.NATS.URL == "" {
 		fmt.Fprintf(w, "  events     nats://%s  (%s)\n", dialable(cfg.NATS.Addr), standalone.Login(cfg))
