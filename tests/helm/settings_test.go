@@ -351,6 +351,7 @@ func TestSettingRollsOutOnlyItsReaders(t *testing.T) {
 		})
 		var rolled []string
 		old := services(before)
+		want = slices.DeleteFunc(want, func(name string) bool { return old[name] == nil }) // the console does not run without an address
 		for name, d := range services(after) {
 			if d.Spec.Template.String() != old[name].Spec.Template.String() {
 				rolled = append(rolled, name)
