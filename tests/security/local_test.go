@@ -71,7 +71,7 @@ func TestLocalUserCannotReachBroker(t *testing.T) { //nolint:tparallel // the la
 	})
 	t.Run("ports", func(t *testing.T) {
 		known := []string{h.Processes["signrelay"].AdminURL()}
-		known = append(known, h.IngestURL, h.SandboxURL, h.NATSURL, h.Address("SIGNRELAY_SMTP_ADDR"))
+		known = append(known, h.IngestURL, h.SandboxURL, h.NATSURL, h.Address("SIGNRELAY_SMTP_ADDR"), h.Address("SIGNRELAY_CONSOLE_ADDR"))
 		for _, port := range listening(t, h.Processes["signrelay"].PID()) {
 			if !slices.ContainsFunc(known, func(address string) bool { return strings.HasSuffix(address, ":"+port) }) {
 				t.Errorf("a process listens on port %s", port)
