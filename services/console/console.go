@@ -15,21 +15,26 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
+	messages "github.com/signrelay/signrelay/libs/templates"
 	consolesettings "github.com/signrelay/signrelay/services/console/settings"
-	indexsettings "github.com/signrelay/signrelay/services/indexer/settings"
 )
 
 // Service is the console as a separate program.
 var Service = service.Service{
 	Name:              flow.Console,
 	Run:               Run,
-	Check:             func(c config.Config) error { return consolesettings.Section.Of(c).CheckAccess() },
-	Sections:          []config.Declared{consolesettings.Section, indexsettings.Section},
+	Check:             check,
+	Sections:          []config.Declared{consolesettings.Section},
 	Listeners:         []service.Listener{{Name: "http", Key: "console.addr", Port: 8081}},
 	Calls:             []service.Party{service.NATS, service.Web}, // Web: the identity provider
 	Reads:             []string{"sources", "archive", "console", "index", "opt_out", "templates", "nats", "master_key", "log"},
 	WorksWithoutRedis: true,
 	Singleton:         true, // sessions and the last hour are in memory
+}
+
+// check returns the mistakes that Run would refuse, and each source whose locale has no texts: a plan counts the parts of texts.
+func check(c config.Config) error {
+	return errors.Join(consolesettings.Section.Of(c).CheckAccess(), messages.Check(c))
 }
 
 // Run serves the console until ctx ends.
