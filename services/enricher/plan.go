@@ -84,24 +84,35 @@ func (p *planner) invite(about *notifyv1.Notification) {
 
 // remind plans a reminder to the person of reminder.due, who may have signed at the provider meanwhile, or may wait for another signer.
 func (p *planner) remind(about *notifyv1.Notification) {
+	who, waits := p.waiting(about)
+	switch {
+	case !waits:
+	case who.RemindedByProvider && !p.Source.Reminders.ProviderToo:
+		p.Withhold(about, who.ID, recipient.ProviderReminds)
+	default:
+		p.Notify(about, who)
+	}
+}
+
+// waiting returns the person that the event names, if it is the person's turn to sign now. Otherwise it withholds the message, with the reason.
+func (p *planner) waiting(about *notifyv1.Notification) (who recipient.Person, waits bool) {
 	id := p.Happened.GetRecipient().GetId()
 	i := recipient.Only(p.signers.people, func(listed recipient.Person) bool { return listed.ID != "" && listed.ID == id })
 	if i < 0 {
 		p.Withhold(about, id, recipient.NotListed)
-		return
+		return who, false
 	}
-	switch who := p.signers.people[i]; {
+	switch who = p.signers.people[i]; {
 	case who.Signed:
 		p.Withhold(about, id, event.OverSigned)
 	case who.Declined:
 		p.Withhold(about, id, event.OverDeclined)
 	case !p.signers.turn(who):
 		p.Withhold(about, id, recipient.NotTheirTurn)
-	case who.RemindedByProvider && !p.Source.Reminders.ProviderToo:
-		p.Withhold(about, id, recipient.ProviderReminds)
 	default:
-		p.Notify(about, who)
+		return who, true
 	}
+	return who, false
 }
 
 // gaveUp reports whether this invitation was suppressed for lack of a link, and there is a link now. A provider may add a person's link when
