@@ -422,7 +422,7 @@ func (x *explainer) factEntry(t *Entry, s event.Stored) {
 		t.Title, t.Detail = upper(x.provider())+" reported something else", e.GetProviderType()
 	}
 	if t.Title == "" {
-		t.Title = strings.ReplaceAll(strings.ReplaceAll(cmp.Or(factWords[e.GetType()], meaning(e.GetType())), "{who}", who), "{provider}", x.provider())
+		t.Title = strings.ReplaceAll(strings.ReplaceAll(cmp.Or(factWords[e.GetType()], event.Meaning(e.GetType())), "{who}", who), "{provider}", x.provider())
 		t.Title = upper(t.Title)
 	}
 }
@@ -462,14 +462,3 @@ func ProviderName(provider string) string { return cmp.Or(providerNames[provider
 
 // ChannelWord returns how a page calls the message of a channel: "text".
 func ChannelWord(channel string) string { return channelWord(channel) }
-
-// meaning returns the sentence of the vocabulary for a type, without what follows a semicolon or a colon.
-func meaning(eventType string) string {
-	i := slices.IndexFunc(event.Types, func(t event.Type) bool { return t.Name == eventType })
-	if i < 0 {
-		return eventType
-	}
-	sentence, _, _ := strings.Cut(event.Types[i].Meaning, ";")
-	sentence, _, _ = strings.Cut(sentence, ":")
-	return strings.TrimSuffix(sentence, ".")
-}

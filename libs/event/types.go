@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"strings"
 
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -138,6 +139,18 @@ var Types = []Type{
 	{ReplayRequested, false, "An operator sent a dead letter back to its stage, or a kept callback back to ingest; later events report the outcome."},
 	{ResendRequested, false, "An operator asked for a person's invitation once more; attributes.channels says on which channels, and later events report the outcome."},
 	{OperatorActed, false, "An operator acted through a plan, in a way that no other event reports; attributes.action says what was done, and attributes.by, attributes.reason and attributes.plan by whom, why and by which plan."},
+}
+
+// Meaning returns the sentence of the vocabulary for a type, without the remarks for programs that follow a colon or semicolon. An unknown type is
+// its own meaning.
+func Meaning(eventType string) string {
+	i := slices.IndexFunc(Types, func(t Type) bool { return t.Name == eventType })
+	if i < 0 {
+		return eventType
+	}
+	sentence, _, _ := strings.Cut(Types[i].Meaning, ";")
+	sentence, _, _ = strings.Cut(sentence, ":")
+	return strings.TrimSuffix(sentence, ".")
 }
 
 // TypesOfReports returns the types of the facts that providers report on request.

@@ -162,12 +162,12 @@ func (r *report) add(s event.Stored, m member, n int) {
 	}
 	who := r.person(e, at, n)
 	r.rows.add(row{
-		N: n, At: at, Stored: s.Time, What: meaning(e.GetType()), Details: details(e), Who: who, Verified: short(e.GetVerification()), SHA256: hexSum(m),
+		N: n, At: at, Stored: s.Time, What: event.Meaning(e.GetType()), Details: details(e), Who: who, Verified: short(e.GetVerification()), SHA256: hexSum(m),
 	})
 	switch e.GetType() {
 	case event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientDeclined:
 		if e.GetVerification() != signingv1.Verification_VERIFICATION_NONE {
-			r.ended = fmt.Sprintf("%s. Time: %s (event %d, %s).", meaning(e.GetType()), clock(at), n, short(e.GetVerification()))
+			r.ended = fmt.Sprintf("%s. Time: %s (event %d, %s).", event.Meaning(e.GetType()), clock(at), n, short(e.GetVerification()))
 			r.declinedBy = nil
 			if e.GetType() == event.RecipientDeclined {
 				r.declinedBy = who
@@ -188,17 +188,6 @@ func (r *report) add(s event.Stored, m member, n int) {
 	if event.Entity(e.GetType()) == event.EntityNotification {
 		r.message(e, n, at, who)
 	}
-}
-
-// meaning returns the sentence of the vocabulary for a type, without the remarks for programs that follow a colon or semicolon.
-func meaning(eventType string) string {
-	i := slices.IndexFunc(event.Types, func(t event.Type) bool { return t.Name == eventType })
-	if i < 0 {
-		return eventType
-	}
-	sentence, _, _ := strings.Cut(event.Types[i].Meaning, ";")
-	sentence, _, _ = strings.Cut(sentence, ":")
-	return strings.TrimSuffix(sentence, ".")
 }
 
 // name returns the person's name for a table.
@@ -319,7 +308,7 @@ func (r *report) message(e *signingv1.SigningEvent, n int, at time.Time, who *pe
 	m.Text, m.Subject = cmp.Or(notice.GetText(), m.Text), cmp.Or(notice.GetSubject(), m.Subject)
 	m.Template, m.Price = cmp.Or(notice.GetTemplate(), m.Template), cmp.Or(notice.GetPrice(), m.Price)
 	m.Reference, m.Parts = cmp.Or(notice.GetReference(), m.Reference), cmp.Or(notice.GetParts(), m.Parts)
-	state := fmt.Sprintf("%s  %s (event %d)", clock(at), meaning(e.GetType()), n)
+	state := fmt.Sprintf("%s  %s (event %d)", clock(at), event.Meaning(e.GetType()), n)
 	if notice.GetReason() != "" {
 		state += ": " + notice.GetReason()
 	}
