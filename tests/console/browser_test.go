@@ -11,17 +11,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/tests/browser"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -58,16 +57,16 @@ func TestPagesAreAccessible(t *testing.T) {
 		for _, scheme := range []string{"light", "dark"} {
 			for _, p := range pages {
 				name := fmt.Sprintf("%s-%d-%s", p.name, size.width, scheme)
-				b.do(
+				b.Do(
 					emulation.SetDeviceMetricsOverride(size.width, size.height, 1, size.width < 500),
 					emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
 				)
-				b.do(chromedp.Navigate(home + p.path))
-				if text := b.text("body"); !strings.Contains(text, p.want) {
+				b.Do(chromedp.Navigate(home + p.path))
+				if text := b.Text("body"); !strings.Contains(text, p.want) {
 					t.Errorf("%s does not show %q: %.300s", name, p.want, text)
 				}
 				var width int64
-				b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
+				b.Do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
 				if width > size.width {
 					t.Errorf("%s is %d pixels wide", name, width)
 				}
@@ -80,9 +79,7 @@ func TestPagesAreAccessible(t *testing.T) {
 			}
 		}
 	}
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	for _, text := range b.errors {
+	for _, text := range b.Errors() {
 		if !strings.Contains(text, "404") { // the page of a problem
 			t.Errorf("the browser's console: %s", text)
 		}
@@ -95,18 +92,18 @@ func TestPageIsLive(t *testing.T) {
 	b := newBrowser(t)
 	h := testenv.Standalone(t)
 	home := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR")
-	b.do(chromedp.Navigate(home+"/"), chromedp.WaitVisible("#pause", chromedp.ByQuery))
-	if got := b.text("#sources"); !strings.Contains(got, "None yet") {
+	b.Do(chromedp.Navigate(home+"/"), chromedp.WaitVisible("#pause", chromedp.ByQuery))
+	if got := b.Text("#sources"); !strings.Contains(got, "None yet") {
 		t.Fatalf("before the first callback: %s", got)
 	}
 	h.Play(t, "clickwrap", "one-signer")
-	h.Until(t, "the page shows the callback without a reload", func() bool { return strings.Contains(b.text("#sources"), "ago") })
-	b.do(chromedp.KeyEvent("p"))
-	if got := b.text("#live"); !strings.Contains(got, "Paused") {
+	h.Until(t, "the page shows the callback without a reload", func() bool { return strings.Contains(b.Text("#sources"), "ago") })
+	b.Do(chromedp.KeyEvent("p"))
+	if got := b.Text("#live"); !strings.Contains(got, "Paused") {
 		t.Errorf("after p the page says %q", got)
 	}
-	b.do(chromedp.KeyEvent("g"), chromedp.KeyEvent("o"), chromedp.WaitVisible(`nav a[href="/sources"][aria-current]`, chromedp.ByQuery))
-	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"), chromedp.WaitVisible("#url", chromedp.ByQuery))
+	b.Do(chromedp.KeyEvent("g"), chromedp.KeyEvent("o"), chromedp.WaitVisible(`nav a[href="/sources"][aria-current]`, chromedp.ByQuery))
+	b.Do(chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"), chromedp.WaitVisible("#url", chromedp.ByQuery))
 }
 
 // The first view of the largest page needs at most 150 kB and 300 ms, without a cache.
@@ -168,91 +165,25 @@ func axeCore(t *testing.T) string {
 	return string(script)
 }
 
-// browser is a page in a real browser.
-type browser struct {
-	t   *testing.T
-	ctx context.Context
+// desktop is a page in a real browser, as wide as a desktop.
+type desktop struct{ *browser.Browser }
 
-	mutex  sync.Mutex
-	errors []string // in the browser's console
-}
-
-func newBrowser(t *testing.T) *browser {
+func newBrowser(t *testing.T) desktop {
 	t.Helper()
-	realtest.Server(t, "Chromium")
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		realtest.Missing(t, "no Chromium: install the package chromium")
-	}
-	// Not t.TempDir: Chromium's helper processes write for a moment after it has ended.
-	folder, err := os.MkdirTemp("", "signrelay-browser-") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(folder))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox does not work for root
-	}
-	allocator, end := chromedp.NewExecAllocator(context.Background(), options...) // t's context ends before the clean-up
-	ctx, _ := chromedp.NewContext(allocator)
-	b := &browser{t: t, ctx: ctx}
-	t.Cleanup(func() {
-		end()
-		_ = os.RemoveAll(folder) // files of a helper process
-	})
-	chromedp.ListenTarget(ctx, func(event any) {
-		b.mutex.Lock()
-		defer b.mutex.Unlock()
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			b.errors = append(b.errors, e.ExceptionDetails.Error())
-		case *log.EventEntryAdded:
-			if e.Entry.Level == log.LevelError {
-				b.errors = append(b.errors, e.Entry.Text+" "+e.Entry.URL)
-			}
-		}
-	})
-	// The context of the first call is the browser's own, so it has no time limit.
-	if err := chromedp.Run(ctx, emulation.SetDeviceMetricsOverride(1280, 900, 1, false)); err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return desktop{browser.New(t, 1280, 900, false)}
 }
 
-// do runs actions in order. An element that does not appear within the time limit ends the test.
-func (b *browser) do(actions ...chromedp.Action) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		b.t.Fatalf("in the browser: %v", err)
-	}
-}
-
-func (b *browser) text(selector string) string {
-	b.t.Helper()
-	var text string
-	b.do(chromedp.Text(selector, &text, chromedp.ByQuery))
-	return text
-}
-
-func (b *browser) textAt(url string) string {
-	b.t.Helper()
-	b.do(chromedp.Navigate(url))
-	return b.text("body")
+func (b desktop) textAt(url string) string {
+	b.T.Helper()
+	b.Do(chromedp.Navigate(url))
+	return b.Text("body")
 }
 
 // faults returns the serious and critical faults that axe-core finds. It runs outside the page's policy, which forbids other scripts.
-func (b *browser) faults(axe string) (all []string) {
-	b.t.Helper()
+func (b desktop) faults(axe string) (all []string) {
+	b.T.Helper()
 	var found string
-	b.do(
+	b.Do(
 		chromedp.Evaluate(axe+"; 0", nil),
 		chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then((r) => JSON.stringify(r.violations.map((v) => ({
 			id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.html + " " + (n.any[0] ? n.any[0].message : ""))}))))`, &found,
@@ -263,7 +194,7 @@ func (b *browser) faults(axe string) (all []string) {
 		Nodes            []string
 	}
 	if err := json.Unmarshal([]byte(found), &violations); err != nil {
-		b.t.Fatalf("axe-core: %v: %s", err, found)
+		b.T.Fatalf("axe-core: %v: %s", err, found)
 	}
 	for _, v := range violations {
 		if v.Impact == "serious" || v.Impact == "critical" {
@@ -273,14 +204,14 @@ func (b *browser) faults(axe string) (all []string) {
 	return all
 }
 
-func (b *browser) screenshot(path string) {
-	b.t.Helper()
+func (b desktop) screenshot(path string) {
+	b.T.Helper()
 	var picture []byte
-	b.do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+	b.Do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		picture, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).Do(ctx)
 		return err
 	}), chromedp.FullScreenshot(&picture, 100))
 	if err := os.WriteFile(path, picture, 0o600); err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 }

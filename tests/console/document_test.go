@@ -25,9 +25,9 @@ func TestDocumentIsExplainedAndResent(t *testing.T) {
 	h.Until(t, "the invitation was sent", func() bool { return len(h.Messages(t)) > 0 })
 	h.WaitIdle(t)
 	page := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR") + "/documents/clickwrap/demo/" + url.PathEscape(id)
-	b.do(chromedp.Navigate(page), chromedp.WaitVisible("#h-events", chromedp.ByQuery))
+	b.Do(chromedp.Navigate(page), chromedp.WaitVisible("#h-events", chromedp.ByQuery))
 	for _, want := range []string{"From callback to signature", "Everything that happened", "What you can do"} {
-		if text := b.text("body"); !strings.Contains(text, want) {
+		if text := b.Text("body"); !strings.Contains(text, want) {
 			t.Errorf("the page does not show %q: %.500s", want, text)
 		}
 	}
@@ -40,12 +40,12 @@ func TestDocumentIsExplainedAndResent(t *testing.T) {
 			if scheme == "print" {
 				media = emulation.SetEmulatedMedia().WithMedia("print")
 			}
-			b.do(emulation.SetDeviceMetricsOverride(size.width, size.height, 1, size.width < 500), media)
+			b.Do(emulation.SetDeviceMetricsOverride(size.width, size.height, 1, size.width < 500), media)
 			for name, query := range map[string]string{"document": "", "plan": "?do=resend", "erase": "?do=erase"} {
 				name = fmt.Sprintf("%s-%d-%s", name, size.width, scheme)
-				b.do(chromedp.Navigate(page+query), chromedp.WaitVisible("h1", chromedp.ByQuery))
+				b.Do(chromedp.Navigate(page+query), chromedp.WaitVisible("h1", chromedp.ByQuery))
 				var width int64
-				b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
+				b.Do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
 				if width > size.width {
 					t.Errorf("%s is %d pixels wide", name, width)
 				}
@@ -60,13 +60,13 @@ func TestDocumentIsExplainedAndResent(t *testing.T) {
 			}
 		}
 	}
-	b.do(emulation.SetEmulatedMedia().WithMedia(""), emulation.SetDeviceMetricsOverride(1280, 900, 1, false), chromedp.Navigate(page))
-	b.do(chromedp.Click("details[hx-get] summary", chromedp.ByQuery), chromedp.WaitVisible(".raw #raw pre", chromedp.ByQuery))
-	if text := b.text(".raw #raw"); !strings.Contains(text, "Still true") && !strings.Contains(text, "Cannot be checked again") {
+	b.Do(emulation.SetEmulatedMedia().WithMedia(""), emulation.SetDeviceMetricsOverride(1280, 900, 1, false), chromedp.Navigate(page))
+	b.Do(chromedp.Click("details[hx-get] summary", chromedp.ByQuery), chromedp.WaitVisible(".raw #raw pre", chromedp.ByQuery))
+	if text := b.Text(".raw #raw"); !strings.Contains(text, "Still true") && !strings.Contains(text, "Cannot be checked again") {
 		t.Errorf("the raw callback: %s", text)
 	}
 	before := len(h.Messages(t))
-	b.do(
+	b.Do(
 		chromedp.Navigate(page+"?do=resend&channel=email"), chromedp.SendKeys("#why", "TICKET-7", chromedp.ByQuery),
 		chromedp.Click("form.plan button", chromedp.ByQuery), chromedp.WaitVisible("#job", chromedp.ByQuery),
 	)
@@ -75,5 +75,5 @@ func TestDocumentIsExplainedAndResent(t *testing.T) {
 	if n := len(h.Messages(t)); n != before+1 {
 		t.Errorf("%d messages arrived, want 1", n-before)
 	}
-	h.Until(t, "the page says that there is news", func() bool { return strings.Contains(b.text("#news"), "new above") })
+	h.Until(t, "the page says that there is news", func() bool { return strings.Contains(b.Text("#news"), "new above") })
 }

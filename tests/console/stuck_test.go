@@ -41,19 +41,19 @@ func TestStuckMailIsReplayed(t *testing.T) {
 		return n
 	}
 	before := mails()
-	b.do(chromedp.Navigate(home+"/stuck?what=dead"), chromedp.Click(`#groups tbody a`, chromedp.ByQuery), chromedp.WaitVisible(`a.chip.on .vh`, chromedp.ByQuery))
-	b.do(chromedp.Click(`input[value=match]`, chromedp.ByQuery), chromedp.Click(`button[value=replay]`, chromedp.ByQuery), chromedp.WaitVisible("#why", chromedp.ByQuery))
-	if text := b.text("#plan"); !strings.Contains(text, "Nothing has been done yet") || !strings.Contains(text, "to 1 person leave") {
+	b.Do(chromedp.Navigate(home+"/stuck?what=dead"), chromedp.Click(`#groups tbody a`, chromedp.ByQuery), chromedp.WaitVisible(`a.chip.on .vh`, chromedp.ByQuery))
+	b.Do(chromedp.Click(`input[value=match]`, chromedp.ByQuery), chromedp.Click(`button[value=replay]`, chromedp.ByQuery), chromedp.WaitVisible("#why", chromedp.ByQuery))
+	if text := b.Text("#plan"); !strings.Contains(text, "Nothing has been done yet") || !strings.Contains(text, "to 1 person leave") {
 		t.Errorf("the plan: %s", text)
 	}
 	var path string
-	b.do(chromedp.Evaluate("location.pathname", &path))
+	b.Do(chromedp.Evaluate("location.pathname", &path))
 	if path != "/stuck" {
 		t.Errorf("the plan is not in the page but at %s", path)
 	}
 	for _, size := range []int64{1280, 360} {
 		for _, scheme := range []string{"light", "dark"} {
-			b.do(emulation.SetDeviceMetricsOverride(size, 900, 1, size < 500),
+			b.Do(emulation.SetDeviceMetricsOverride(size, 900, 1, size < 500),
 				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
 			for _, fault := range b.faults(axe) {
 				t.Errorf("the plan at %d, %s: %s", size, scheme, fault)
@@ -63,8 +63,8 @@ func TestStuckMailIsReplayed(t *testing.T) {
 			}
 		}
 	}
-	b.do(chromedp.SendKeys("#why", "the relay is back", chromedp.ByQuery), chromedp.Click("#plan button", chromedp.ByQuery), chromedp.WaitVisible("#progress", chromedp.ByQuery))
-	h.Until(t, "the job ends on the open page", func() bool { return strings.Contains(b.text("main"), "Done") })
+	b.Do(chromedp.SendKeys("#why", "the relay is back", chromedp.ByQuery), chromedp.Click("#plan button", chromedp.ByQuery), chromedp.WaitVisible("#progress", chromedp.ByQuery))
+	h.Until(t, "the job ends on the open page", func() bool { return strings.Contains(b.Text("main"), "Done") })
 	h.Until(t, "the mail arrives", func() bool { return mails() > before })
 	h.WaitIdle(t)
 	if got := b.textAt(home + "/stuck"); !strings.Contains(got, "Nothing is stuck") {

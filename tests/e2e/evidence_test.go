@@ -40,15 +40,15 @@ func TestTheEvidencePageFitsAPhone(t *testing.T) {
 	if err := os.WriteFile(page, extract(t, file)["evidence.html"], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.do(emulation.SetDeviceMetricsOverride(360, 800, 1, true), chromedp.Navigate("file://"+page))
-	if heading := b.text("h1"); !strings.Contains(heading, "Evidence file of Signrelay") {
+	b.Do(emulation.SetDeviceMetricsOverride(360, 800, 1, true), chromedp.Navigate("file://"+page))
+	if heading := b.Text("h1"); !strings.Contains(heading, "Evidence file of Signrelay") {
 		t.Errorf("the page begins with %q", heading)
 	}
-	if state := b.text("dl"); !strings.Contains(state, "declined") {
+	if state := b.Text("dl"); !strings.Contains(state, "declined") {
 		t.Errorf("the summary: %s", state)
 	}
 	var width int
-	b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
+	b.Do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
 	if width > 360 {
 		t.Errorf("the page is %d pixels wide on a phone of 360", width)
 	}
