@@ -41,39 +41,83 @@ type Groups struct {
 
 // Stuck groups the stuck work by stage, reason and fault. It reads the streams once and keeps no content: 10^5 dead letters take about 30 MB.
 func (o *Operator) Stuck(ctx context.Context, f Filter) (Groups, error) {
-	type key struct {
-		what          What
-		stage, reason string
-		fault         outcome.Fault
-		limit         bool
+	groups := o.newGrouping()
+	if err := o.each(ctx, f, groups.add); err != nil {
+		return Groups{}, err
 	}
-	found := map[key]*Group{}
-	all := Groups{At: o.now().UTC()}
+	return groups.all(), nil
+}
+
+// List returns Stuck and Items of the same filter. It reads the streams once.
+func (o *Operator) List(ctx context.Context, f Filter, after string, most int) (Groups, Page, error) {
+	page, err := newPaging(after, most)
+	if err != nil {
+		return Groups{}, Page{}, err
+	}
+	groups := o.newGrouping()
+	err = o.each(ctx, f, func(i Item) {
+		groups.add(i)
+		page.add(i)
+	})
+	if err != nil {
+		return Groups{}, Page{}, err
+	}
+	return groups.all(), page.page(), nil
+}
+
+// each calls do for each item that the filter selects.
+func (o *Operator) each(ctx context.Context, f Filter, do func(Item)) error {
 	for i, err := range o.items(ctx, f) {
 		if err != nil {
-			return Groups{}, err
+			return err
 		}
-		k := key{i.What, i.Stage, i.Reason, i.Fault, i.Limit}
-		g := found[k]
-		if g == nil {
-			g = &Group{
-				What: i.What, Stage: i.Stage, Reason: strings.Clone(i.Reason), Fault: i.Fault, Limit: i.Limit, Oldest: i.Since, Newest: i.Since,
-				Runbook: runbook(i), people: people{},
-			}
-			k.reason = g.Reason
-			found[k] = g
-		}
-		g.add(i)
-		switch i.What {
-		case Dead:
-			all.Dead++
-		case Quarantined:
-			all.Quarantined++
-		case Held:
-			all.Held++
-		}
+		do(i)
 	}
-	for _, g := range found {
+	return nil
+}
+
+// grouping collects groups.
+type grouping struct {
+	groups Groups
+	found  map[groupKey]*Group
+}
+
+type groupKey struct {
+	what          What
+	stage, reason string
+	fault         outcome.Fault
+	limit         bool
+}
+
+func (o *Operator) newGrouping() *grouping {
+	return &grouping{groups: Groups{At: o.now().UTC()}, found: map[groupKey]*Group{}}
+}
+
+func (c *grouping) add(i Item) {
+	k := groupKey{i.What, i.Stage, i.Reason, i.Fault, i.Limit}
+	g := c.found[k]
+	if g == nil {
+		g = &Group{
+			What: i.What, Stage: i.Stage, Reason: strings.Clone(i.Reason), Fault: i.Fault, Limit: i.Limit, Oldest: i.Since, Newest: i.Since,
+			Runbook: runbook(i), people: people{},
+		}
+		k.reason = g.Reason
+		c.found[k] = g
+	}
+	g.add(i)
+	switch i.What {
+	case Dead:
+		c.groups.Dead++
+	case Quarantined:
+		c.groups.Quarantined++
+	case Held:
+		c.groups.Held++
+	}
+}
+
+func (c *grouping) all() Groups {
+	all := c.groups
+	for _, g := range c.found {
 		g.People = len(g.people)
 		all.Groups = append(all.Groups, *g)
 	}
@@ -81,7 +125,7 @@ func (o *Operator) Stuck(ctx context.Context, f Filter) (Groups, error) {
 		return cmp.Or(slices.Index(Whats, a.What)-slices.Index(Whats, b.What), b.Count-a.Count, strings.Compare(a.Stage, b.Stage),
 			strings.Compare(a.Reason, b.Reason), strings.Compare(string(a.Fault), string(b.Fault)))
 	})
-	return all, nil
+	return all
 }
 
 func (g *Group) add(i Item) {
@@ -139,27 +183,47 @@ const MostOnPage = 500
 // Items returns the items that a filter selects, in the order of their keys, after the key that the page before named. Items that come or go
 // between two calls move no other item to another page.
 func (o *Operator) Items(ctx context.Context, f Filter, after string, most int) (Page, error) {
+	page, err := newPaging(after, most)
+	if err != nil {
+		return Page{}, err
+	}
+	if err := o.each(ctx, f, page.add); err != nil {
+		return Page{}, err
+	}
+	return page.page(), nil
+}
+
+// paging collects the first items of a page and one more, which shows whether there is a next page.
+type paging struct {
+	after string
+	most  int
+	items []Item
+}
+
+func newPaging(after string, most int) (*paging, error) {
 	if most < 1 || most > MostOnPage {
-		return Page{}, errors.New("a page has 1 to 500 items")
+		return nil, errors.New("a page has 1 to 500 items")
 	}
-	var page Page
-	for i, err := range o.items(ctx, f) {
-		if err != nil {
-			return Page{}, err
-		}
-		if after != "" && order(i.Key, after) <= 0 {
-			continue
-		}
-		place, _ := slices.BinarySearchFunc(page.Items, i.Key, func(in Item, key string) int { return order(in.Key, key) })
-		if place > most {
-			continue
-		}
-		page.Items = slices.Insert(page.Items, place, i)
-		page.Items = page.Items[:min(len(page.Items), most+1)]
+	return &paging{after: after, most: most}, nil
+}
+
+func (c *paging) add(i Item) {
+	if c.after != "" && order(i.Key, c.after) <= 0 {
+		return
 	}
-	if len(page.Items) > most {
-		page.Items = page.Items[:most]
-		page.Next = page.Items[most-1].Key
+	place, _ := slices.BinarySearchFunc(c.items, i.Key, func(in Item, key string) int { return order(in.Key, key) })
+	if place > c.most {
+		return
 	}
-	return page, nil
+	c.items = slices.Insert(c.items, place, i)
+	c.items = c.items[:min(len(c.items), c.most+1)]
+}
+
+func (c *paging) page() Page {
+	page := Page{Items: c.items}
+	if len(page.Items) > c.most {
+		page.Items = page.Items[:c.most]
+		page.Next = page.Items[c.most-1].Key
+	}
+	return page
 }

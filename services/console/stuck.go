@@ -167,11 +167,7 @@ func stuckPage(r *Request) (View, error) {
 		return planPage(r, f)
 	}
 	o := r.Console.operator
-	groups, err := o.Stuck(r.Context(), f.Filter)
-	if err != nil {
-		return View{}, err
-	}
-	page, err := o.Items(r.Context(), f.Filter, query.Get("after"), rowsOnPage)
+	groups, page, err := o.List(r.Context(), f.Filter, query.Get("after"), rowsOnPage)
 	if err != nil {
 		return View{}, err
 	}
