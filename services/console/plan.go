@@ -194,7 +194,7 @@ func summary(p operate.Plan) string {
 		return "They are removed for good. No message leaves for them."
 	case operate.ReplayCallbacks, operate.RepairCallback:
 		return fmt.Sprintf("%s processed as if the provider sent %s now. Events that the log lacks are stored, and messages may leave for them. What still cannot be read stays.",
-			verb2(p.Items, "callback"), verb(uint64(p.Items), "it", "them"))
+			countedVerb(p.Items, "callback", "is", "are"), verb(uint64(p.Items), "it", "them"))
 	}
 	var leave []string
 	for _, l := range p.Leaves {
@@ -205,16 +205,14 @@ func summary(p operate.Plan) string {
 		text = strings.Join(leave, " and ") + " " + verb(uint64(p.Messages()), "leaves", "leave")
 	}
 	if p.Events > 0 {
-		text += fmt.Sprintf(". %s to the enricher, which asks the provider whether more messages follow", goes(p.Events, "event"))
+		text += fmt.Sprintf(". %s to the enricher, which asks the provider whether more messages follow", countedVerb(p.Events, "event", "goes", "go"))
 	}
 	return text + "."
 }
 
-func verb2(n int, noun string) string {
-	return counted(n, noun) + " " + verb(uint64(max(n, 0)), "is", "are")
-}
-func goes(n int, noun string) string {
-	return counted(n, noun) + " " + verb(uint64(max(n, 0)), "goes", "go")
+// countedVerb returns a number of things with its verb: "1 event goes", "2 events go".
+func countedVerb(n int, noun, one, many string) string {
+	return counted(n, noun) + " " + verb(uint64(max(n, 0)), one, many)
 }
 
 func messageNoun(channel string) string {

@@ -206,15 +206,16 @@ func (s *sampler) changed() <-chan struct{} {
 
 // stuck returns the number of dead letters, of held messages and of callbacks in quarantine, for the header.
 func (s *sampler) stuck() (n uint64) {
-	for _, stream := range s.snapshot().Streams {
+	now := s.snapshot()
+	for _, stream := range now.Streams {
 		if stream.Name == flow.Quarantine {
 			n += stream.Messages
 		}
 	}
-	for _, stage := range s.snapshot().Stages {
+	for _, stage := range now.Stages {
 		n += stage.Dead
 	}
-	for _, g := range s.snapshot().Held {
+	for _, g := range now.Held {
 		n += uint64(max(g.Count, 0))
 	}
 	return n

@@ -51,8 +51,12 @@ type Reconciliation struct {
 // sourceRows returns all sources of the settings.
 func (s *Server) sourceRows(ctx context.Context) ([]SourceRow, error) {
 	rows := []SourceRow{}
+	state, err := s.state(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, src := range s.env.Config.Sources {
-		row, err := s.sourceRow(ctx, src)
+		row, err := s.sourceRow(ctx, state, src)
 		if err != nil {
 			return nil, err
 		}
@@ -61,12 +65,17 @@ func (s *Server) sourceRows(ctx context.Context) ([]SourceRow, error) {
 	return rows, nil
 }
 
-func (s *Server) sourceRow(ctx context.Context, src config.Source) (SourceRow, error) {
-	row := SourceRow{Name: src.Name, Provider: src.Provider, Keys: []flow.KeyUse{}}
+// state opens the bucket STATE.
+func (s *Server) state(ctx context.Context) (jetstream.KeyValue, error) {
 	state, err := s.env.JS.KeyValue(ctx, flow.State)
 	if err != nil {
-		return row, fmt.Errorf("open bucket %s: %w", flow.State, err)
+		return nil, fmt.Errorf("open bucket %s: %w", flow.State, err)
 	}
+	return state, nil
+}
+
+func (s *Server) sourceRow(ctx context.Context, state jetstream.KeyValue, src config.Source) (row SourceRow, err error) {
+	row = SourceRow{Name: src.Name, Provider: src.Provider, Keys: []flow.KeyUse{}}
 	if row.Keys, err = flow.KeyUses(ctx, s.env.JS, src.Provider, src.Name); err != nil {
 		return row, err
 	}
@@ -125,12 +134,10 @@ type TypeCount struct {
 
 type sourceData struct {
 	SourceRow
-	URL     string        `json:"callback_path"`
-	Public  string        `json:"-"` // the beginning of public addresses; empty if it is not known
-	Types   []TypeCount   `json:"events"`
-	Counted bool          `json:"counts_complete"` // false: only the oldest events of the day were counted
-	Silent  time.Duration `json:"-"`
-	Sender  string        `json:"-"`
+	URL     string      `json:"callback_path"`
+	Public  string      `json:"-"` // the beginning of public addresses; empty if it is not known
+	Types   []TypeCount `json:"events"`
+	Counted bool        `json:"counts_complete"` // false: only the oldest events of the day were counted
 }
 
 // source returns the source that the path names.
@@ -153,9 +160,9 @@ func askReconciliation(r *Request) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	state, err := s.env.JS.KeyValue(r.Context(), flow.State)
+	state, err := s.state(r.Context())
 	if err != nil {
-		return View{}, fmt.Errorf("open bucket %s: %w", flow.State, err)
+		return View{}, err
 	}
 	asked := flow.ReconcileRequest{ID: dedupe.NewOwner()}
 	data, err := json.Marshal(asked)
@@ -174,7 +181,11 @@ func sourcePage(r *Request) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	row, err := s.sourceRow(r.Context(), src)
+	state, err := s.state(r.Context())
+	if err != nil {
+		return View{}, err
+	}
+	row, err := s.sourceRow(r.Context(), state, src)
 	if err != nil {
 		return View{}, err
 	}
