@@ -267,7 +267,7 @@ func (e *Eraser) removeFrom(ctx context.Context, stream jetstream.Stream, name s
 		r := all[i]
 		var err error
 		if whole[i] {
-			err = remains(ctx, stream, r.sequence, stream.DeleteMsg(ctx, r.sequence))
+			err = flow.Remains(ctx, stream, r.sequence, stream.DeleteMsg(ctx, r.sequence))
 		} else {
 			err = secureDelete(ctx, stream, r.sequence)
 		}
@@ -336,21 +336,9 @@ func (e *Eraser) unschedule(ctx context.Context, stream jetstream.Stream, subjec
 	return secureDelete(ctx, stream, ack.Sequence)
 }
 
-// secureDelete overwrites a message. A message that is gone is no error.
+// secureDelete overwrites a message. A message that is gone is no error: the server itself removes a schedule that is due, at any time.
 func secureDelete(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
-	return remains(ctx, stream, sequence, stream.SecureDeleteMsg(ctx, sequence))
-}
-
-// remains returns nil if a deletion failed because the stream does not have the message: the server itself removes a schedule that is due, at any
-// time. It has the same error for all failures, and the library makes a text of it, so remains asks for the message.
-func remains(ctx context.Context, stream jetstream.Stream, sequence uint64, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, found := stream.GetMsg(ctx, sequence); errors.Is(found, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	return err
+	return flow.Remains(ctx, stream, sequence, stream.SecureDeleteMsg(ctx, sequence))
 }
 
 // purgeEntry removes an entry of a bucket, without a mark that has its key. The server refuses to overwrite single messages of a bucket, and the

@@ -74,7 +74,7 @@ func removeFills(ctx context.Context, stream jetstream.Stream, name, subject str
 		}
 		if err == nil {
 			from = fill.Sequence + 1
-			err = remains(ctx, stream, fill.Sequence, stream.DeleteMsg(ctx, fill.Sequence))
+			err = flow.Remains(ctx, stream, fill.Sequence, stream.DeleteMsg(ctx, fill.Sequence))
 		}
 		if err != nil {
 			return fmt.Errorf("rewrite a file of %s: %w", name, err)

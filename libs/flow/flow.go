@@ -4,6 +4,7 @@ package flow
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -124,6 +125,18 @@ const UpdateAttempts = 20
 // Raced reports whether another replica has changed an entry at the same time, so that a try to create or to update it failed.
 func Raced(err error) bool {
 	return errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
+}
+
+// Remains returns the error of a deletion, and nil if the deletion failed because the stream does not have the message. The server has one error
+// for all failures, and the library makes a text of it, so Remains asks for the message.
+func Remains(ctx context.Context, stream jetstream.Stream, sequence uint64, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, found := stream.GetMsg(ctx, sequence); errors.Is(found, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return err
 }
 
 // RememberSent is the time for which a sent message's id is remembered. It is longer than NOTIFY keeps messages, so the id is still known at

@@ -122,10 +122,7 @@ func (o *Operator) stepCallback(w work, stream jetstream.Stream) doer {
 				return result{}, err
 			}
 		}
-		if err := stream.DeleteMsg(ctx, n); err != nil {
-			if _, err := stream.GetMsg(ctx, n); errors.Is(err, jetstream.ErrMsgNotFound) {
-				return result{}, nil
-			}
+		if err := flow.Remains(ctx, stream, n, stream.DeleteMsg(ctx, n)); err != nil {
 			return result{}, fmt.Errorf("remove number %d from quarantine: %w", n, err)
 		}
 		return result{}, nil

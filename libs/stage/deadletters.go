@@ -208,15 +208,9 @@ func (l DeadLetters) Drop(ctx context.Context, dead DeadLetter) error {
 		numbers = slices.Concat(dead.mentions.deadLetters, dead.mentions.advisories)
 	}
 	for _, number := range slices.Backward(numbers) {
-		if err := stream.DeleteMsg(ctx, number); err != nil && !missing(ctx, stream, number) {
+		if err := flow.Remains(ctx, stream, number, stream.DeleteMsg(ctx, number)); err != nil {
 			return fmt.Errorf("remove number %d from the DLQ: %w", number, err)
 		}
 	}
 	return nil
-}
-
-// missing reports whether a delete failed because the message does not exist: the server has one error for all failures.
-func missing(ctx context.Context, stream jetstream.Stream, number uint64) bool {
-	_, err := stream.GetMsg(ctx, number)
-	return errors.Is(err, jetstream.ErrMsgNotFound)
 }
