@@ -174,8 +174,8 @@ func start(t *testing.T, env []string, args ...string) (output string, refused b
 	settings := filepath.Join(t.TempDir(), "signrelay.yaml")
 	must(t, os.WriteFile(settings, []byte("sources: [{name: acme, provider: clickwrap, webhook: {secrets: [s3cret]}}]\nshortener: {public_url: 'http://localhost'}"), 0o600))
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "SIGNRELAY_DRAIN_DELAY=0s", "SIGNRELAY_CONFIG=" + settings}
-	for _, listener := range []string{"INGEST", "NATS", "ADMIN"} {
-		cmd.Env = append(cmd.Env, "SIGNRELAY_"+listener+"_ADDR=127.0.0.1:0")
+	for _, variable := range append([]string{"SIGNRELAY_NATS_ADDR", "SIGNRELAY_ADMIN_ADDR"}, testenv.Listeners...) {
+		cmd.Env = append(cmd.Env, variable+"=127.0.0.1:0")
 	}
 	cmd.Env = append(cmd.Env, env...)
 	out := &stopper{ends: "is ready after", stop: cancel}

@@ -99,6 +99,19 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 // Services lists the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
 var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper", "archiver", "console", "indexer"}
 
+// Listeners lists the settings of the addresses on which the services listen by default, as variables. A test that starts a program on a default
+// port fails when another test does the same.
+var Listeners = []string{"SIGNRELAY_INGEST_ADDR", "SIGNRELAY_CONSOLE_ADDR", "SIGNRELAY_LINKS_ADDR", "SIGNRELAY_RECEIPTS_ADDR"}
+
+// addresses returns a free address for each of Listeners.
+func addresses(t testing.TB) (env []string) {
+	t.Helper()
+	for _, variable := range Listeners {
+		env = append(env, variable+"="+FreeAddress(t))
+	}
+	return env
+}
+
 // Replicated starts Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
 // behind a load balancer; here the second one has its own, which no client calls.
 func Replicated(t testing.TB) *Env {
@@ -114,8 +127,7 @@ func Replicated(t testing.TB) *Env {
 func (e *Env) StartReplica(t testing.TB, service string, n int) *Process {
 	t.Helper()
 	ingest := FreeAddress(t)
-	p := e.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
-		"SIGNRELAY_INGEST_ADDR="+ingest, "SIGNRELAY_CONSOLE_ADDR="+FreeAddress(t), "SIGNRELAY_LINKS_ADDR="+FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+FreeAddress(t))
+	p := e.StartService(t, service, fmt.Sprintf("%s-%d", service, n), append(addresses(t), "SIGNRELAY_INGEST_ADDR="+ingest)...)
 	if service == "ingest" {
 		e.IngestURLs = append(e.IngestURLs, "http://"+ingest)
 	}
@@ -199,21 +211,22 @@ func (e *Env) service(t testing.TB, service, name string, env []string) *Process
 func newEnv(t testing.TB) *Env {
 	t.Helper()
 	realtest.Server(t, "Signrelay's programs")
-	ingest, sandbox, smtp, natsAddr := FreeAddress(t), FreeAddress(t), FreeAddress(t), FreeAddress(t)
+	sandbox, smtp, natsAddr := FreeAddress(t), FreeAddress(t), FreeAddress(t)
 	e := &Env{
-		IngestURL: "http://" + ingest, IngestURLs: []string{"http://" + ingest}, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
-		Timeout: 2 * time.Minute, DataDir: filepath.Join(t.TempDir(), "data"), Processes: map[string]*Process{}, t: t,
+		SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
+		Timeout: 2 * time.Minute, DataDir: filepath.Join(t.TempDir(), "data"), Processes: map[string]*Process{}, t: t, env: addresses(t),
 	}
+	e.IngestURL = "http://" + e.Address("SIGNRELAY_INGEST_ADDR")
+	e.IngestURLs = []string{e.IngestURL}
 	if err := os.Mkdir(e.DataDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	e.env = []string{
-		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
-		"SIGNRELAY_SANDBOX_INGEST_URL=" + e.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + e.DataDir,
-		"SIGNRELAY_CONSOLE_ADDR=" + FreeAddress(t), "SIGNRELAY_LINKS_ADDR=" + FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + FreeAddress(t),
+	e.env = append(e.env,
+		"SIGNRELAY_SANDBOX_ADDR="+sandbox, "SIGNRELAY_SMTP_ADDR="+smtp,
+		"SIGNRELAY_SANDBOX_INGEST_URL="+e.IngestURL, "SIGNRELAY_NATS_ADDR="+natsAddr, "SIGNRELAY_DATA_DIR="+e.DataDir,
 		"SIGNRELAY_DRAIN_DELAY=0s",            // no load balancer
 		"SIGNRELAY_SHORTENER_PER_MINUTE=6000", // all signers of a story click from one address
-	}
+	)
 	return e
 }
 
