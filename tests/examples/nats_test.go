@@ -215,6 +215,9 @@ func (l log) ackWithin(wait time.Duration) (consumer jetstream.Consumer) {
 func (l log) overdue() {
 	l.t.Helper()
 	consumer := l.ackWithin(100 * time.Millisecond)
+	if consumer.CachedInfo().NumAckPending == 0 {
+		return // the subscriber was killed between two fetches
+	}
 	inFlight := consumer.CachedInfo().Delivered.Stream
 	l.Until(l.t, "the messages in flight are redelivered", func() bool {
 		batch, err := consumer.FetchNoWait(1)
