@@ -34,6 +34,16 @@ func NewLive(cfg Config) *Live {
 	return l
 }
 
+// FileOf returns the path of the file from which a setting came, such as "sources[0].webhook.secrets"; empty if it came from elsewhere.
+func (c Config) FileOf(key string) string {
+	for _, f := range c.files {
+		if f.key == key {
+			return f.path
+		}
+	}
+	return ""
+}
+
 // Files returns the number of settings that came from files.
 func (l *Live) Files() int { return len(l.files) }
 

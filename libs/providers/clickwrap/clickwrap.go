@@ -26,6 +26,8 @@ var Pack = pack.Pack{
 	API:       newAPI,
 	PerMinute: 2000, // of one access token
 	Sign:      sign,
+	Test:      test,
+	Paste:     paste,
 	Delivery:  []string{"type", "integration", "sent_to", "deliverable", "updated_time"},
 	Samples:   pack.Recordings(recordings),
 }

@@ -110,6 +110,8 @@ func change(item *jsonflat.Object, uri string, e *signingv1.SigningEvent) *signi
 		e.ProviderType += "=" + value
 	}
 	switch {
+	case isTest(uri):
+		e.Type, e.ProviderType = event.EndpointTested, "test"
 	case id == "": // "/api/v1/signer//"
 	case entity == "document":
 		e.Document = &signingv1.Document{Id: id, Uri: uri}

@@ -16,9 +16,10 @@ import (
 var server = rest.Server{BaseURL: "https://eu-api.legalesign.com", Version: "/api/v1"}
 
 type api struct {
-	rest   *rest.Client
-	source string
-	group  string // empty for every group
+	rest    *rest.Client
+	source  string
+	group   string // empty for every group
+	webhook Webhook
 }
 
 // newAPI makes the client. All its paths end in a slash, because the provider accepts no others.
@@ -32,7 +33,7 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 		return nil, err
 	}
 	_, group := resource(own.Group) // set as "my-group" or as "/api/v1/group/my-group/"
-	return &api{rest: c, source: s.Name, group: group}, nil
+	return &api{rest: c, source: s.Name, group: group, webhook: Settings.Of(s).Webhook}, nil
 }
 
 // Document requests a document and its signers. It fails with pack.ErrNotOurs if the settings name another group: the provider sends

@@ -33,6 +33,7 @@ var Pack = pack.Pack{
 	API:              newAPI,
 	PerMinute:        100, // the limit of trial accounts; other limits are not published
 	Sign:             sign,
+	Test:             test,
 	Unverified:       unverified,
 	SignatureHeaders: []string{signedHeader},
 	Samples:          pack.Recordings(recordings),

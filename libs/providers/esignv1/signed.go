@@ -20,6 +20,12 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 		return nil, err
 	}
 	uri, uuid := fields.Take("resource_uri"), fields.PeekID("uuid")
+	if isTest(uri) {
+		e := begin(stamp)
+		e.Type, e.ProviderType = event.EndpointTested, "signed.test"
+		e.Id, e.Attributes = identify(e, uri, ""), fields.Attributes()
+		return []*signingv1.SigningEvent{e}, nil
+	}
 	entity, id := resource(uri)
 	if entity != "document" || id == "" {
 		id = uuid

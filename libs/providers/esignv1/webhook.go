@@ -18,6 +18,9 @@ import (
 // signedHeader carries the signature of json_signed on the signed route.
 const signedHeader = "X-Signed"
 
+// digests of the signature, by webhook.digest. SHA-1 is the provider's; a forgery needs a second preimage, which SHA-1 withstands.
+var digests = map[string]crypto.Hash{"": crypto.SHA1, "sha1": crypto.SHA1, "sha256": crypto.SHA256}
+
 type webhook struct {
 	source     string
 	keys       []publicKey // one signs; several during a rotation of the certificate; empty if none is set
@@ -29,15 +32,11 @@ type webhook struct {
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
 	own := Settings.Of(s).Webhook
-	w := &webhook{source: s.Name, unverified: own.AllowUnverified}
-	switch own.Digest {
-	case "", "sha1":
-		w.digest = crypto.SHA1 // the provider's digest; a forgery needs a second preimage, which SHA-1 withstands
-	case "sha256":
-		w.digest = crypto.SHA256
-	default:
+	digest, known := digests[own.Digest]
+	if !known {
 		return nil, errors.New("webhook.digest is neither sha1 nor sha256")
 	}
+	w := &webhook{source: s.Name, unverified: own.AllowUnverified, digest: digest}
 	if own.Certificate != "" {
 		keys, err := publicKeys(own.Certificate)
 		if err != nil {

@@ -197,6 +197,9 @@ type CallError struct {
 	Op     string // "GET request"
 	Status int    // HTTP status; 0 without a response
 	Err    error
+	// Message is the provider's own explanation of a refused change, at most 300 bytes. It is for the operator's terminal: it may contain what the
+	// request contained.
+	Message string
 }
 
 func (e *CallError) Error() string {

@@ -32,6 +32,11 @@ type Pack struct {
 	// Sign authenticates a request as the provider does: for samples and tests. Only providers that sign with a private key use
 	// key.
 	Sign func(src config.Source, key *rsa.PrivateKey, r Request) (Request, error)
+	// Test makes test callbacks, each signed with the source's last secret, one for each route. Each becomes one event endpoint.tested. It fails with
+	// ErrOnlyProviderSigns if it can make none.
+	Test Tester
+	// Paste lists what a person enters at a provider whose API is no Registry. address is the public URL of the source.
+	Paste func(src config.Source, address string) []Pasted
 	// Unverified returns the setting with which a source accepts callbacks that cannot be verified, and an empty text if the source does not
 	// accept them; nil for a provider without such a setting.
 	Unverified func(config.Source) string

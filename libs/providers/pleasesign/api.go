@@ -17,6 +17,7 @@ var server = rest.Server{BaseURL: "https://public.pleasesign.com.au"}
 type api struct {
 	rest   *rest.Client
 	source string
+	keys   []string // that sign callbacks
 }
 
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
@@ -29,7 +30,7 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &api{rest: c, source: s.Name}, nil
+	return &api{rest: c, source: s.Name, keys: Settings.Of(s).Webhook.Secrets}, nil
 }
 
 // Document requests a document and its recipients.

@@ -25,6 +25,7 @@ var Pack = pack.Pack{
 	API:              newAPI,
 	PerMinute:        300, // Signrelay's choice: PleaseSign publishes no limit
 	Sign:             sign,
+	Test:             test,
 	SignatureHeaders: []string{signatureHeader},
 	Samples:          pack.Recordings(recordings),
 }

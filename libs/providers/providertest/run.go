@@ -52,6 +52,10 @@ func Run(t *testing.T, p pack.Pack, s Setup) {
 		t.Parallel()
 		checkRoutes(t, p, s)
 	})
+	t.Run("tests", func(t *testing.T) {
+		t.Parallel()
+		checkTests(t, p, s)
+	})
 	names := recordings(t, p)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {

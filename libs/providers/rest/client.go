@@ -3,7 +3,9 @@
 package rest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
 // Server is the default address of a provider's API.
@@ -97,6 +100,65 @@ func (c *Client) Get(ctx context.Context, call Call) ([]byte, error) {
 		return nil, call.Refused(response)
 	}
 	return call.Body(ctx, response)
+}
+
+// Change is a request that changes something at the provider.
+type Change struct {
+	Op     string // its name in errors: "PUT enterprise"
+	Method string
+	Path   string // below the base URL; {id} stands for ID
+	ID     string // as the provider sent it; empty for a path without {id}
+	Body   []byte // JSON
+}
+
+// Change sends a change once, and returns the body of a response with a status of 2xx. It follows no redirect. Its errors are those of Get, with
+// the provider's message.
+func (c *Client) Change(ctx context.Context, change Change) ([]byte, error) {
+	call := Call{Op: change.Op, Path: change.Path, ID: change.ID, List: !strings.Contains(change.Path, "{id}")}
+	r, err := c.request(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	r.Method, r.Body, r.ContentLength = change.Method, io.NopCloser(bytes.NewReader(change.Body)), int64(len(change.Body))
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Content-Type", "application/json")
+	direct := *c.redirecting
+	direct.CheckRedirect = stayPut
+	response, err := direct.Do(r)
+	if err != nil {
+		return nil, call.failed(ctx, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode/100 != 2 {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, maxMessage+1)) // without it, the error has no message
+		err := call.Refused(response)
+		var refused *pack.CallError
+		if errors.As(err, &refused) {
+			refused.Message = message(body)
+		}
+		return nil, err
+	}
+	return call.Body(ctx, response)
+}
+
+// maxMessage is the longest body in bytes that is shown as a message as it is.
+const maxMessage = 300
+
+// message returns the provider's explanation in the body of a refusal: the field message or error of an object, or a short text.
+func message(body []byte) string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) == nil {
+		for _, name := range []string{"message", "error", "detail"} {
+			var text string
+			if json.Unmarshal(fields[name], &text) == nil && text != "" {
+				return text
+			}
+		}
+	}
+	if len(body) > maxMessage || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // a page
+		return ""
+	}
+	return string(bytes.TrimSpace(body))
 }
 
 // Body reads a response's whole body. It fails like Get if the body breaks off or is over 1 MiB; 16 MiB for a list.

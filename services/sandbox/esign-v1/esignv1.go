@@ -43,6 +43,9 @@ func (e esign) routes(mux *service.Routes) {
 		mux.HandleFunc("GET /api/v1/"+path+"/{$}", e.authorized(handler))
 		mux.HandleFunc("GET /api/v1/"+path, e.authorized(withoutSlash))
 	}
+	mux.HandleFunc("GET /api/v1/notifications/{$}", e.authorized(e.getNotifications))
+	mux.HandleFunc("POST /api/v1/subscribe/{$}", e.authorized(e.postSubscribe))
+	mux.HandleFunc("POST /api/v1/unsubscribe/{$}", e.authorized(e.postUnsubscribe))
 	mux.HandleFunc("GET /esign/{ticket}", e.GetLink(e.provider, "/esign/session/"))
 	mux.HandleFunc("GET /esign/session/{ticket}", e.GetSigningPage(e.visit))
 	mux.HandleFunc("POST /esign/session/{ticket}", e.PostSigningPage(e.visit))

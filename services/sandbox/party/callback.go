@@ -46,6 +46,8 @@ type Callbacks struct {
 	key    *rsa.PrivateKey
 	client *http.Client
 	odd    *Odd
+
+	registry registry
 }
 
 // NewCallbacks returns an error if sandbox.key is not a key.
@@ -54,7 +56,7 @@ func NewCallbacks(cfg sandboxsettings.Sandbox, odd *Odd) (*Callbacks, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Callbacks{ingest: strings.TrimRight(cfg.IngestURL, "/"), key: key, odd: odd, client: &http.Client{
+	return &Callbacks{ingest: strings.TrimRight(cfg.IngestURL, "/"), key: key, odd: odd, registry: registry{have: map[string][]Registered{}}, client: &http.Client{
 		Timeout: callTimeout,
 		// A redirected callback was not accepted.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -112,19 +114,30 @@ const (
 	oddCallbacks
 )
 
-func (s *Callbacks) send(ctx context.Context, source config.Source, c Callback) (Outcome, error) {
-	outcome := Outcome{Event: c.Event, IDs: []string{}}
-	p, ok := providers.ByName(source.Provider)
-	if !ok {
-		return outcome, fmt.Errorf("no pack for provider %s", source.Provider)
+// send sends a callback to each of its targets. The outcome is the last one's.
+func (s *Callbacks) send(ctx context.Context, source config.Source, c Callback) (outcome Outcome, err error) {
+	outcome = Outcome{Event: c.Event, IDs: []string{}}
+	for _, to := range s.targets(source, c) {
+		if outcome, err = s.sendTo(ctx, to, c); err != nil {
+			return outcome, err
+		}
 	}
-	signed, err := p.Sign(source, s.key, c.Request)
+	return outcome, nil
+}
+
+func (s *Callbacks) sendTo(ctx context.Context, to target, c Callback) (Outcome, error) {
+	outcome := Outcome{Event: c.Event, IDs: []string{}}
+	p, ok := providers.ByName(to.source.Provider)
+	if !ok {
+		return outcome, fmt.Errorf("no pack for provider %s", to.source.Provider)
+	}
+	signed, err := p.Sign(to.source, s.key, c.Request)
 	if err != nil {
-		return outcome, fmt.Errorf("sign %s for source %s: %w", c.Event, source.Name, err)
+		return outcome, fmt.Errorf("sign %s for source %s: %w", c.Event, to.source.Name, err)
 	}
 	c.Request = signed
-	address := s.ingest + "/webhooks/" + source.Provider + "/" + source.Name + c.Request.Route
-	if len(c.Request.Query) > 0 {
+	address := to.address
+	if len(c.Request.Query) > 0 && !strings.Contains(address, "?") { // a registered address has its own query
 		address += "?" + c.Request.Query.Encode()
 	}
 

@@ -43,6 +43,7 @@ func (p pleasesign) routes(mux *service.Routes) {
 	mux.HandleFunc("GET /documents", p.authorized(p.getDocuments))
 	mux.HandleFunc("GET /document/{id}/master", p.authorized(p.getFile(party.SignedFile)))
 	mux.HandleFunc("GET /document/{id}/original", p.authorized(p.getFile(party.OriginalFile)))
+	mux.HandleFunc("PUT /enterprise", p.authorized(p.putEnterprise))
 	mux.HandleFunc("GET /recipient/{id}/signingurl", p.authorized(p.getSigningURL))
 	mux.HandleFunc("GET /pleasesign", p.GetSigningPage(p.visit))
 	mux.HandleFunc("POST /pleasesign", p.PostSigningPage(p.visit))
