@@ -81,11 +81,11 @@ func (w *world) source(t *testing.T, args ...string) (string, error) {
 }
 
 // From a source that is not registered to its first callback in the log, with connect and test alone.
-func TestSourceIsConnected(t *testing.T) {
+func TestSourceIsConnected(t *testing.T) { //nolint:tparallel // the proxy counts the callbacks of one provider at a time
 	t.Parallel()
 	w := newWorld(t)
 	for _, provider := range []string{"pleasesign", "esign-v1"} {
-		t.Run(provider, func(t *testing.T) { //nolint:paralleltest // the proxy counts the callbacks of one at a time
+		t.Run(provider, func(t *testing.T) {
 			name := provider + "/demo"
 			if out, err := w.source(t, "check", name); err == nil || !strings.Contains(out, "not registered") || !strings.Contains(err.Error(), "source connect "+name) {
 				t.Errorf("check before: %v\n%s", err, out)
