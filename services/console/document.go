@@ -247,6 +247,10 @@ var shows = []struct {
 // small are the steps that the timeline folds: other entries say the same to a person.
 var small = []string{event.NotificationRequested, event.LinkSubstituted, event.ReminderScheduled, event.DocumentUpdated}
 
+func smallStep(e document.Entry) bool {
+	return e.Kind != document.KindProblem && (slices.Contains(small, e.Type) || e.Type == event.OperatorActed && e.Reason == string(operate.Look))
+}
+
 // timeline filters the timeline, and groups it by days.
 func (r *Request) timeline(data *documentData) error {
 	q := r.URL.Query()
@@ -277,7 +281,7 @@ func (r *Request) timeline(data *documentData) error {
 	for _, e := range data.Timeline {
 		switch {
 		case shows[at].kind != "" && e.Kind != shows[at].kind:
-		case detail == "" && e.Kind != document.KindProblem && (slices.Contains(small, e.Type) || e.Type == event.OperatorActed && e.Reason == string(operate.Look)):
+		case detail == "" && smallStep(e):
 			data.Folded++
 		default:
 			kept = append(kept, e)

@@ -279,21 +279,30 @@ func withoutIndex(r *Request, data *documentsData, l listing, err error) (View, 
 	return View{Template: "documents", Title: problem.Title, Status: problem.Status, Data: data}, nil
 }
 
-// findInLog returns the path of the document with this id, or nothing. It reads no more than one event.
+// findInLog returns the path of the document with this id, or nothing.
 func (s *Server) findInLog(r *Request, id string) (string, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	key, found, err := s.keyInLog(r.Context(), id)
+	if err != nil || !found {
+		return "", err
+	}
+	return pathFor(r, key), nil
+}
+
+// keyInLog returns the document with this id, or with this id in subjects. It reads no more than one event.
+func (s *Server) keyInLog(ctx context.Context, id string) (index.Key, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	log := event.Log{JS: s.env.JS, Stream: flow.Signing}
 	for m, err := range log.Few(ctx, event.DocumentFilter(id), time.Time{}) {
 		if err != nil {
-			return "", fmt.Errorf("find a document in the log: %w", err)
+			return index.Key{}, false, fmt.Errorf("find a document in the log: %w", err)
 		}
 		e, err := event.Decode(event.WithoutCallback(m.Data))
-		if err == nil && e.GetDocument().GetId() == id {
-			return pathFor(r, index.Key{Source: e.GetSource(), Provider: e.GetProvider(), ID: id}), nil
+		if is := e.GetDocument().GetId(); err == nil && (is == id || event.DocumentToken(is) == id) {
+			return index.Key{Source: e.GetSource(), Provider: e.GetProvider(), ID: is}, true, nil
 		}
 	}
-	return "", nil
+	return index.Key{}, false, nil
 }
 
 func (s *Server) sourceNames() (names []string) {

@@ -29,7 +29,7 @@ type Page struct {
 // in templates/<name>.html.
 var pages = slices.Concat(
 	flowPages, documentsPages, documentPages, stuckPages, jobPages, sourcePages, subscriberPages, insightPages,
-	signInPages, mePages, livePages, assetPages,
+	signInPages, mePages, livePages, assetPages, mcpPages,
 )
 
 // View is the response of a page.
@@ -63,7 +63,7 @@ type Request struct {
 type Reader struct {
 	Name  string // empty without a sign-in
 	Roles Role
-	Via   string // "password", "oidc", "local"
+	Via   string // "password", "oidc", "local", "basic", "stdio"
 }
 
 // Can reports whether the reader has the roles.
@@ -106,6 +106,11 @@ func (s *Server) serve(p Page, r *Request) (View, error) {
 	if err := checkPath(p.Path, r.Request); err != nil {
 		return View{}, err
 	}
+	if p.Path == mcpPath {
+		if err := s.authenticate(r); err != nil {
+			return View{}, err
+		}
+	}
 	if p.Role == 0 || !r.Can(Anyone) && p.Role != Anyone {
 		return View{}, errSignIn
 	}
@@ -113,7 +118,7 @@ func (s *Server) serve(p Page, r *Request) (View, error) {
 		return View{}, &Problem{Status: http.StatusForbidden, Title: "Your role may not do this",
 			Detail: fmt.Sprintf("It needs the role %s. You have %s. Nothing was done.", p.Role, cmp.Or(r.Reader.Roles.String(), "no role"))}
 	}
-	if p.Method != http.MethodGet && p.Path != "" { // an address without a page has no path
+	if p.Method != http.MethodGet && p.Path != "" && p.Path != mcpPath { // an address without a page has no path, and MCP has no cookie and no form
 		if err := s.checkForm(p, r); err != nil {
 			return View{}, err
 		}

@@ -34,6 +34,8 @@ type Server struct {
 	jobs     atomic.Bool // a job runs, so live pages are loaded every second
 	index    *searchIndex
 	searches *searches
+	verified *verified
+	mcp      http.Handler
 
 	archiveOpen sync.Mutex
 	archive     *archive.Store // opened at the first download
@@ -60,6 +62,7 @@ func New(env service.Env) (*Server, error) {
 	s := &Server{
 		env: env, settings: settings, users: users, sources: sources, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
 		sampler: newSampler(env, operator), operator: operator, index: &searchIndex{url: indexURL(env.Config)}, searches: newSearches(), hashing: make(chan struct{}, 2),
+		verified: &verified{all: map[[sha256.Size]byte]time.Time{}}, mcp: newMCPHandler(),
 	}
 	if o := settings.Now(); o.OIDC.Issuer != "" {
 		if s.oidc, err = newIdentity(o, settings); err != nil {

@@ -13,6 +13,7 @@ import (
 const (
 	viaPassword = "password"
 	viaOIDC     = "oidc"
+	viaBasic    = "basic" // the password, with each request
 )
 
 var signInPages = []Page{

@@ -93,6 +93,24 @@ func (v visitor) console() {
 	v.wants(http.StatusNotFound, source, v.request(http.MethodPost, home+"/sources/clickwrap/other", json, ""))
 	v.document(home, json)
 	v.stuck(home, token)
+	v.mcp(home + "/mcp")
+}
+
+// mcp calls the MCP server as a client does.
+func (v visitor) mcp(at string) {
+	header := http.Header{"Accept": {"application/json, text/event-stream"}, "Content-Type": {"application/json"}}
+	with := func(name, value string) http.Header {
+		changed := header.Clone()
+		changed.Set(name, value)
+		return changed
+	}
+	const list = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
+	v.wants(http.StatusOK, "/mcp", v.request(http.MethodPost, at, header, list))
+	v.wants(http.StatusAccepted, "/mcp", v.request(http.MethodPost, at, header, `{"jsonrpc":"2.0","method":"notifications/initialized"}`))
+	v.wants(http.StatusBadRequest, "/mcp", v.request(http.MethodPost, at, header, "{"))
+	v.wants(http.StatusForbidden, "/mcp", v.request(http.MethodPost, at, with("Sec-Fetch-Site", "cross-site"), list))
+	v.wants(http.StatusUnsupportedMediaType, "/mcp", v.request(http.MethodPost, at, with("Content-Type", "text/plain"), list))
+	v.wants(http.StatusRequestEntityTooLarge, "/mcp", v.request(http.MethodPost, at, header, strings.Repeat(" ", 65<<10)+list))
 }
 
 // document calls the page of one document.

@@ -55,6 +55,18 @@ var guards = []guard{
 	{"failed sign-ins are limited", "services/console/signin.go",
 		[]edit{{"wait > 0 {", "false && wait > 0 {"}},
 		"tests", "security", "TestConsolePasswordsCannotBeGuessed", "the sixth attempt: status 303"},
+	{"a model needs a credential with each request", "services/console/page.go",
+		[]edit{{"if err := s.authenticate(r); err != nil {", "if err := error(nil); err != nil {"}},
+		"tests", "security", "TestModelsRolesHold", "with a cookie: status 200"},
+	{"a model starts a plan only with the role", "services/console/mcp_plan.go",
+		[]edit{{"if err := r.mayAct(); err != nil {", "if err := r.mayAct(); err != nil && false {"}},
+		"tests", "security", "TestModelsRolesHold", "start_plan with the role look"},
+	{"a model gets names only with the role", "services/console/mcp_find.go",
+		[]edit{{"if r.Can(Private) {\n\t\twhole, err", "if true {\n\t\twhole, err"}},
+		"services/console", ".", "TestModelWithoutPrivateSeesNothingPersonal", "a response has"},
+	{"guesses at a model's password are limited", "services/console/mcp_signin.go",
+		[]edit{{"wait > 0 {", "false && wait > 0 {"}},
+		"services/console", ".", "TestModelSignsInWithEachRequest", "guess 6: status 401"},
 
 	// Replays.
 	{"ingest looks up in the log what the dedupe store may have lost", "services/ingest/ask.go",

@@ -271,14 +271,10 @@ func (e *Env) Command(t testing.TB, args ...string) (string, error) {
 // CommandWith runs Command with more variables.
 func (e *Env) CommandWith(t testing.TB, env []string, args ...string) (string, error) {
 	t.Helper()
-	program := Program(t, "signrelay") // which may be built first
+	Program(t, "signrelay") // which may be built first
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, e.env...)
-	if !e.embedded { // the standalone's server and password are found in the data directory
-		cmd.Env = append([]string{"SIGNRELAY_NATS_URL=" + e.NATSURL}, cmd.Env...)
-	}
+	cmd := e.Prepared(ctx, t, args...)
 	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -286,6 +282,17 @@ func (e *Env) CommandWith(t testing.TB, env []string, args ...string) (string, e
 		return stdout.String(), fmt.Errorf("signrelay %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return stdout.String(), nil
+}
+
+// Prepared returns the command `signrelay <args>` in the environment, which is not started. The end of ctx kills it.
+func (e *Env) Prepared(ctx context.Context, t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, Program(t, "signrelay"), args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, e.env...)
+	if !e.embedded { // the standalone's server and password are found in the data directory
+		cmd.Env = append([]string{"SIGNRELAY_NATS_URL=" + e.NATSURL}, cmd.Env...)
+	}
+	return cmd
 }
 
 // Message is a message that a signer received, as the sandbox reports it.

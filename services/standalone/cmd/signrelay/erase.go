@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,15 +42,9 @@ func orderFlags(fs *flag.FlagSet) {
 
 // order reads the flags of orderFlags. It refuses what looks personal, because the record stays after the data is gone.
 func (c *call) order(targets ...string) (erase.Order, error) {
-	o := erase.Order{By: c.flag("by"), Reason: c.flag("reason")}
+	o := erase.Order{By: c.by(), Reason: c.flag("reason")}
 	if o.Reason == "" {
 		return o, usageError{"--reason is required: it is kept as the record of the decision"}
-	}
-	if o.By == "" {
-		o.By = "unknown"
-		if u, err := user.Current(); err == nil {
-			o.By = u.Username
-		}
 	}
 	for name, text := range map[string]string{"reason": o.Reason, "by": o.By} {
 		if strings.Contains(text, "@") || slices.ContainsFunc(targets, func(t string) bool { return t != "" && strings.Contains(text, t) }) {

@@ -99,6 +99,7 @@ var commands = []command{
 	{"hold list", "", "list the documents under a legal hold", jsonFlag, holdList},
 	{"kafka refill", "", "write the log, or a part of it, to the Kafka topic again", kafkaRefillFlags, kafkaRefill},
 	{"console password", "<name> <role>,…", "read a password, and print the user's line for console.users", nil, consolePassword},
+	{"mcp", "", "serve an MCP client over stdin and stdout: find and explain documents, list what is stuck", mcpFlags, mcpCommand},
 	{"index status", "", "show how far the search index is behind the log, and its size", indexStatusFlags, indexStatusCommand},
 	{"index rebuild", "", "build the search index again from the log; it may run while everything else runs", nil, indexRebuild},
 	{"sandbox certificate", "<folder>", "create the key and the certificate of a sandbox that runs as a separate program", nil, sandboxCertificate},
