@@ -33,6 +33,7 @@ var sharedSettings = []*shared{
 	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }, nil},
 	{"redis", func(c *Checker, all Config) { c.redis(all.Redis) }, nil},
 	{"hide_sources", nil, nil},
+	{"tls", func(c *Checker, all Config) { c.serverTLS(all) }, nil},
 	{"admin", func(c *Checker, all Config) {
 		c.Address("admin.addr", all.Admin.Addr)
 		c.HostNames("admin.hosts", all.Admin.Hosts)

@@ -30,6 +30,9 @@ type Config struct {
 	// cannot find out which sources exist. Default false: the response to a wrong address names the mistake.
 	HideSources bool `yaml:"hide_sources"`
 
+	// TLS is the TLS of the public listeners.
+	TLS ServerTLS `yaml:"tls"`
+
 	Admin Admin `yaml:"admin"` // SIGNRELAY_ADMIN_ADDR
 
 	// DrainDelay is the time for which public listeners continue to serve after SIGTERM while /readyz reports draining. It must be longer than a load

@@ -17,6 +17,8 @@ func Default(list ...Declared) Config {
 		},
 		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
 
+		TLS: ServerTLS{ACME: ACME{DirectoryURL: defaultDirectory}},
+
 		Admin: Admin{Addr: "127.0.0.1:9090"},
 
 		DrainDelay: 5 * time.Second, // balancers check every few seconds

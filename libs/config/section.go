@@ -23,8 +23,8 @@ type Section[T any] struct {
 	Default T
 	// Check reports the mistakes in the settings; nil accepts all settings. all has the other sections too.
 	Check func(c *Checker, settings T, all Config)
-	// Warn returns the warnings for settings that Check accepts; it may be nil.
-	Warn func(settings T) []Warning
+	// Warn returns the warnings for settings that Check accepts; it may be nil. all has the other sections too.
+	Warn func(settings T, all Config) []Warning
 }
 
 // Of returns the section's settings.
@@ -66,7 +66,7 @@ func (s *Section[T]) warn(all Config) []Warning {
 	if s.Warn == nil {
 		return nil
 	}
-	return s.Warn(s.Of(all))
+	return s.Warn(s.Of(all), all)
 }
 
 // entry is one entry of the list in a Config. at is a pointer to a section's value; several copies of a Config may have the same.

@@ -13,7 +13,7 @@ func Warnings(cfg Config) []Warning {
 	for _, e := range cfg.list() {
 		all = append(all, e.of.warn(cfg)...)
 	}
-	return all
+	return append(all, tlsWarnings(cfg)...) // they look up other settings, so the list of settings cannot refer to them
 }
 
 func masterKeyWarnings(cfg Config) []Warning {

@@ -74,7 +74,10 @@ type Bucket struct {
 	MaxAge time.Duration // of an entry; 0 keeps it
 	// Expires is true if entries may expire individually, before MaxAge.
 	Expires bool
-	Purpose string
+	// LargestValue limits an entry, in bytes; 0 is no limit. No bucket has a limit of its own: the server reserves that room, so that Provision fails
+	// on a small disk.
+	LargestValue int32
+	Purpose      string
 }
 
 // Names of the buckets.
@@ -95,6 +98,8 @@ const (
 	Holds  = "HOLDS"
 	// Jobs is written by the processes that plan and run an operator's work.
 	Jobs = "JOBS"
+	// Certificates is written by the services with public listeners.
+	Certificates = "CERTIFICATES"
 )
 
 // Remember is the time for which an ingested event's id is remembered. It is longer than the longest retry of a provider, PleaseSign's three
@@ -116,6 +121,8 @@ var Buckets = []Bucket{
 	{Name: Erased, Purpose: "which documents were erased, when, why and by whom, under keyed hashes"},
 	{Name: Holds, Purpose: "which documents are under a legal hold, since when, why and by whom"},
 	{Name: Jobs, MaxAge: 90 * day, Expires: true, Purpose: "plans of operators for 10 minutes, and their jobs with progress and result"},
+	// A chain with its key has about 6 KiB. Sealed, so that a reader of the bucket does not get the keys.
+	{Name: Certificates, LargestValue: 64 << 10, Purpose: "certificates of the public listeners from an ACME server, with their keys, sealed"},
 }
 
 // UpdateAttempts is the number of times that a replica tries to change an entry of a bucket, while other replicas change it too. In each
@@ -217,7 +224,7 @@ var Producers = []Producer{
 		// Lookups of stored events, after a crash or if the dedupe store has a gap; the documents that were erased.
 		Streams: []string{Signing, Quarantine, lookup(Erased), lookup(Jobs)},
 		// The gaps, times without Redis; which key last verified a callback; jobs that replay quarantined callbacks.
-		Buckets: []Keys{{State, "dedupe.>"}, {State, keyUses + ">"}, {Jobs, ">"}},
+		Buckets: []Keys{{State, "dedupe.>"}, {State, keyUses + ">"}, {Jobs, ">"}, {Certificates, ">"}},
 		Claims:  IngestClaims,
 		Drops:   []string{Quarantine}, // callbacks that such a job has stored
 	}},
@@ -398,7 +405,7 @@ var Stages = []Stage{
 			ToSend, event.EntityFilter(event.EntityLink), event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn),
 		},
 		// The events that it published before; who does not want messages.
-		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "person.>"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
+		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "person.>"}, {Certificates, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
 		Purpose: "makes short links and serves them", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
@@ -411,7 +418,7 @@ var Stages = []Stage{
 		// Earlier sends, the number of unknown attempts, and who does not want messages.
 		Uses: Uses{
 			Streams: []string{Signing, lookup(OptOuts)},
-			Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}, {OptOuts, "number.>"}, {Inbound, ">"}}, Rates: []string{RateVonage},
+			Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}, {OptOuts, "number.>"}, {Inbound, ">"}, {Certificates, ">"}}, Rates: []string{RateVonage},
 		},
 		Purpose: "sends texts by Vonage and receives its delivery receipts", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: retryForADay,
 	},

@@ -209,6 +209,8 @@ func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
 		History:     1,
 		Storage:     jetstream.FileStorage,
 		Replicas:    max(replicas, 1),
+
+		MaxValueSize: b.LargestValue,
 	}
 	if b.Expires {
 		c.LimitMarkerTTL = marked

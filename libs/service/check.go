@@ -68,6 +68,9 @@ func CheckAlone(s Service, cfg config.Config) error {
 	for _, l := range s.Listeners {
 		addresses = append(addresses, Address{l.Key, cfg.Text(l.Key)})
 	}
+	if _, public := s.Public(); public && cfg.TLS.RedirectAddr != "" {
+		addresses = append(addresses, Address{"tls.redirect_addr", cfg.TLS.RedirectAddr})
+	}
 	errs = append(errs, Apart(addresses...))
 	return errors.Join(errs...)
 }

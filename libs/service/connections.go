@@ -3,6 +3,7 @@ package service
 import (
 	"container/heap"
 	"context"
+	"crypto/tls"
 	"math"
 	"net"
 	"net/http"
@@ -174,9 +175,15 @@ type connectionKey struct{}
 // countRequests makes a server notify its connections when a request begins and when it is verified.
 func countRequests(server *http.Server) {
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if secure, ok := c.(*tls.Conn); ok {
+			c = secure.NetConn()
+		}
 		return context.WithValue(ctx, connectionKey{}, c)
 	}
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if secure, ok := conn.(*tls.Conn); ok {
+			conn = secure.NetConn()
+		}
 		if c, ok := conn.(*connection); ok && state == http.StateIdle {
 			c.next()
 		}

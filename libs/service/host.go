@@ -35,14 +35,15 @@ type Host struct {
 	// Demo lets the sandbox move the clock of all services.
 	Demo bool
 
-	// Tests shorten these; 0 means the constants leaveWithin and rereadEvery.
-	leaveWithin, rereadEvery time.Duration
+	// Tests shorten these; 0 means the constants leaveWithin and rereadEvery, and the default of certificates.ACMEOptions.
+	leaveWithin, rereadEvery, lookEvery time.Duration
 }
 
 // Addresses are the addresses at which a host listens.
 type Addresses struct {
 	Admin  net.Addr
 	Public map[string]net.Addr // by the service's name
+	Plain  net.Addr            // of the listener for plain HTTP; nil if there is none
 }
 
 // The limits of a shutdown, within the 30 s that Kubernetes grants.
@@ -95,13 +96,21 @@ func (h Host) Run(ctx context.Context) (err error) {
 	}
 	defer p.close()
 
+	secure, err := h.secure(ctx, p, live, health, metrics)
+	if err != nil {
+		return err
+	}
+
 	// The services have their own context, which ends after the listeners are closed.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	r := h.start(work, p, live, health, metrics)
 
-	servers, err := h.open(ctx, r, health, admin, failed)
+	servers, err := h.open(ctx, r, health, admin, failed, secure)
 	if err == nil {
+		var renewing sync.WaitGroup
+		defer renewing.Wait() // before the connections are closed
+		renewing.Go(func() { secure.run(work) })
 		select {
 		case <-ctx.Done():
 		case <-r.ended: // wait returns the reason
@@ -448,7 +457,7 @@ func (r *running) wait(limit context.Context, within time.Duration) error {
 }
 
 // open waits until all services are up, and opens the public listeners. If the shutdown begins first, it opens none.
-func (h Host) open(ctx context.Context, r *running, health *Health, admin *httpServer, failed chan error) (servers []*httpServer, err error) {
+func (h Host) open(ctx context.Context, r *running, health *Health, admin *httpServer, failed chan error, secure *secured) (servers []*httpServer, err error) {
 	select {
 	case <-r.allUp:
 	case <-r.ended:
@@ -468,7 +477,7 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *httpS
 		}
 		addr := h.Config.Text(public.Key)
 		if byAddr[addr] == nil {
-			d, err := openPublic(addr, lastOfConnection(health, r.public[addr]), r.dropped.WithLabelValues(s.Name).Inc, h.Log, failed)
+			d, err := openPublic(addr, lastOfConnection(health, r.public[addr]), r.dropped.WithLabelValues(s.Name).Inc, h.Log, failed, secure.of(s.Name))
 			if err != nil {
 				return servers, fmt.Errorf("public listener of %s: %w", s.Name, err)
 			}
@@ -477,6 +486,14 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *httpS
 			h.Log.Info("public listener is open", "addr", d.listener.Addr().String())
 		}
 		open.Public[s.Name] = byAddr[addr].listener.Addr()
+	}
+	plain, err := h.openPlain(secure, r, health, failed)
+	if err != nil {
+		return servers, err
+	}
+	if plain != nil {
+		servers = append(servers, plain)
+		open.Plain = plain.listener.Addr()
 	}
 	health.setUp()
 	h.Log.Info("up")

@@ -707,7 +707,7 @@ func TestARequestThatHangsIsCutOff(t *testing.T) {
 	d, err := openPublic("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(inFlight)
 		<-stuck
-	}), func() {}, slog.New(slog.DiscardHandler), failed)
+	}), func() {}, slog.New(slog.DiscardHandler), failed, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,16 +25,16 @@ type httpServer struct {
 
 // openPublic opens a public listener. Its timeouts bound the resources that one slow or hostile client can hold: a callback of 1 MiB must
 // arrive within 15 s, and its response must leave within 30 s of the request's first byte. UnverifiedBytes limits all clients together;
-// the listener calls dropped for each connection that it drops to stay within that limit.
-func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) (*httpServer, error) {
+// the listener calls dropped for each connection that it drops to stay within that limit. secure is nil for plain HTTP.
+func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error, secure *onTLS) (*httpServer, error) {
 	listener, err := listen(addr)
 	if err != nil {
 		return nil, err
 	}
-	return servePublic(listener, handler, dropped, log, failed), nil
+	return servePublic(listener, handler, dropped, log, failed, secure), nil
 }
 
-func servePublic(listener net.Listener, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) *httpServer {
+func servePublic(listener net.Listener, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error, secure *onTLS) *httpServer {
 	server := &http.Server{
 		Handler:           oneInChunks(handler),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -43,6 +43,9 @@ func servePublic(listener net.Listener, handler http.Handler, dropped func(), lo
 		IdleTimeout:       75 * time.Second, // longer than a load balancer's 60 s, so that it never uses a connection that we are closing
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if secure != nil {
+		secure.apply(server, log)
 	}
 	countRequests(server)
 	return serve(LimitUnverified(listener, UnverifiedBytes, dropped), server, failed)
@@ -120,8 +123,12 @@ func listen(addr string) (net.Listener, error) {
 
 // serve serves a listener. If serving ends by itself, serve sends the error to failed.
 func serve(listener net.Listener, server *http.Server, failed chan<- error) *httpServer {
+	start := server.Serve
+	if server.TLSConfig != nil {
+		start = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
 	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := start(listener); !errors.Is(err, http.ErrServerClosed) {
 			select {
 			case failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err):
 			default: // one error is enough

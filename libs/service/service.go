@@ -63,6 +63,9 @@ type Listener struct {
 	// listener, and services with the same address share it. The service itself serves any other listener.
 	Path string
 	Also []string // further prefixes of such paths
+	// HTTPS is the setting with the beginning of the listener's https addresses, if people open them in browsers: the listener for plain HTTP
+	// redirects GET requests below Path to it. It is empty if programs call the listener.
+	HTTPS string
 }
 
 // Party is a kind of server to which a service connects.

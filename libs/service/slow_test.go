@@ -37,7 +37,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				listener := newMemoryListener()
-				server := servePublic(listener, handler, func() {}, slog.New(slog.DiscardHandler), make(chan error, 1))
+				server := servePublic(listener, handler, func() {}, slog.New(slog.DiscardHandler), make(chan error, 1), nil)
 				defer func() { _ = server.server.Close() }()
 				conn := listener.dial()
 				defer func() { _ = conn.Close() }()

@@ -33,7 +33,7 @@ var Service = service.Service{
 	Listeners:         []service.Listener{{Name: "http", Key: "ingest.addr", Port: 8080, Path: "/webhooks"}},
 	Sections:          []config.Declared{ingestsettings.Section},
 	Calls:             []service.Party{service.NATS, service.Redis},
-	Reads:             []string{"sources", "ingest", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
+	Reads:             []string{"sources", "ingest", "hide_sources", "drain_delay", "tls", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true, // the log and the stream's own duplicate window replace Redis
 	MemoryMiB:         1024, // for 1024 concurrent callbacks, a quarter of them with 1 MiB
 }

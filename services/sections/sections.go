@@ -38,6 +38,7 @@ var All = []config.Declared{
 	smssettings.Receipts,
 	sandboxsettings.Section,
 	consolesettings.Section,
+	config.Shared("tls"),
 	config.Shared("admin"),
 	config.Shared("drain_delay"),
 	config.Shared("master_key"),

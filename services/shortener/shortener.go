@@ -30,10 +30,10 @@ var Service = service.Service{
 	Name:              flow.Shortener,
 	Run:               Run,
 	Check:             check,
-	Listeners:         []service.Listener{{Name: "http", Key: "links.addr", Port: 8083, Path: "/l"}},
+	Listeners:         []service.Listener{{Name: "http", Key: "links.addr", Port: 8083, Path: "/l", HTTPS: "shortener.public_url"}},
 	Sections:          []config.Declared{shortenersettings.Section, shortenersettings.Links},
 	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
-	Reads:             []string{"sources", "api", "shortener", "archive", "drain_delay", "nats", "redis", "master_key", "log"},
+	Reads:             []string{"sources", "api", "shortener", "archive", "drain_delay", "tls", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true, // links still open, and each process limits its own rate
 }
 

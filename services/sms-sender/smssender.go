@@ -28,7 +28,7 @@ var Service = service.Service{
 	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts", Also: []string{"/inbound"}}},
 	Sections:  []config.Declared{smssettings.VonageSection, smssettings.OptOutSection, smssettings.Receipts},
 	Calls:     []service.Party{service.NATS, service.Redis, service.Web},
-	Reads:     []string{"sources", "sms", "opt_out", "limits", "short-links", "templates", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
+	Reads:     []string{"sources", "sms", "opt_out", "limits", "short-links", "templates", "hide_sources", "drain_delay", "tls", "nats", "redis", "master_key", "log"},
 	Secrets:   []string{"sms.vonage.api_key", "sms.vonage.api_secret", "sms.vonage.signature_secret"},
 }
 

@@ -43,6 +43,9 @@ func check(cfg config.Config, demo bool) error {
 			errs = append(errs, s.Check(cfg))
 		}
 	}
+	if demo && cfg.TLS.Set() {
+		errs = append(errs, errors.New("tls: without sources this is a demo, whose sandbox calls plain HTTP: add a source, or remove tls"))
+	}
 	listeners := []service.Address{{Key: "admin.addr", Addr: cfg.Admin.Addr}}
 	if cfg.NATS.URL == "" {
 		listeners = append(listeners, service.Address{Key: "nats.addr", Addr: cfg.NATS.Addr})
@@ -53,6 +56,9 @@ func check(cfg config.Config, demo bool) error {
 				listeners = append(listeners, a)
 			}
 		}
+	}
+	if cfg.TLS.RedirectAddr != "" {
+		listeners = append(listeners, service.Address{Key: "tls.redirect_addr", Addr: cfg.TLS.RedirectAddr})
 	}
 	errs = append(errs, service.Apart(listeners...))
 	errs = append(errs, checkDataDir(cfg.DataDir), checkBroker(cfg.NATS))

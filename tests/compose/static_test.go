@@ -35,6 +35,7 @@ const (
 	base     = "docker-compose.yml"
 	realFile = "deployments/compose/real.yml"
 	cluster  = "deployments/compose/cluster.yml"
+	secure   = "deployments/compose/tls.yml"
 )
 
 // withConsole are our services with the console, which runs only in its profile: it needs users and an https address.
@@ -276,6 +277,22 @@ func settingsOf(t *testing.T, data string, s types.ServiceConfig) config.Config 
 	return cfg
 }
 
+// With tls.yml, the services with public listeners get certificates from an ACME server, and the shortener redirects its links.
+func TestPublicListenersWithTLS(t *testing.T) {
+	t.Parallel()
+	data := madeAtFirst(t)
+	project := load(t, []string{"TLS_DOMAINS=sign.acme.example,hooks.acme.example", "MASTER_KEY=" + strings.Repeat("k", 32)}, base, realFile, secure)
+	for name, redirect := range map[string]string{"ingest": "", "sms-sender": "", "shortener": ":8880"} {
+		cfg := settingsOf(t, data, project.Services[name])
+		if got := cfg.TLS; len(got.ACME.Domains) != 2 || got.RedirectAddr != redirect {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if ports := project.Services["shortener"].Ports; len(ports) != 2 || ports[1].Published != "80" || ports[1].Target != 8880 {
+		t.Errorf("the shortener's ports are %+v", ports)
+	}
+}
+
 // madeAtFirst returns a folder with the files of the first start: the sandbox's key and, in place of its certificate, the public key.
 func madeAtFirst(t *testing.T) string {
 	t.Helper()
@@ -303,7 +320,7 @@ func madeAtFirst(t *testing.T) string {
 func TestExampleHasEveryVariable(t *testing.T) {
 	t.Parallel()
 	inFiles := map[string]string{}
-	for _, file := range []string{base, realFile, cluster} {
+	for _, file := range []string{base, realFile, cluster, secure} {
 		for _, found := range regexp.MustCompile(`\$\{(\w+):-(?:\$\{\w+:-)?([^}]*)\}`).FindAllStringSubmatch(uncommented(t, filepath.Join(testenv.Root(), file)), -1) {
 			inFiles[found[1]] = found[2]
 		}

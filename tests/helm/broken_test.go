@@ -78,7 +78,7 @@ var broken = []struct {
 	{"stages are scaled as in the flow", "templates/scaling.yaml", "consumer: {{ $stage.consumer }}", "consumer: worker"},
 
 	{"programs accept their settings", "files/services.yaml", "setting: SIGNRELAY_LINKS_ADDR", "setting: SIGNRELAY_SHORTENER_ADDR"},
-	{"programs accept their settings", "files/services.yaml", "reads: [sources, api, shortener, archive, drain_delay, nats, redis, master_key, log]", "reads: [sources, api, shortener, nats, log]"},
+	{"programs accept their settings", "files/services.yaml", "reads: [sources, api, shortener, archive, drain_delay, tls, nats, redis, master_key, log]", "reads: [sources, api, shortener, nats, log]"},
 	{"programs accept their settings", "files/services.yaml", "reads: [kafka, nats, log]", "reads: [nats, log]"},
 	{"programs accept their settings", "templates/_pod.tpl", `ternary "_FILE" ""`, `ternary "" ""`},
 

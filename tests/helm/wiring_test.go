@@ -80,7 +80,9 @@ func blindSelectors(m manifests) []string {
 		r.unless(slices.Equal(chosen(s.Spec.Selector), []string{name}), "Service %s selects %v", s.Name, chosen(s.Spec.Selector))
 		for _, p := range s.Spec.Ports {
 			c := pods(m)[name].Spec.Containers[0]
-			r.unless(p.TargetPort.Type == intstr.String && port(c, p.TargetPort.StrVal) == p.Port, "Service %s: %s is no port of the pods", s.Name, p.Name)
+			to := port(c, p.TargetPort.StrVal)
+			same := to == p.Port || to != 0 && p.Port == map[string]int32{"http": 443, "plain": 80}[p.Name] // with TLS, of which a container uses high ports
+			r.unless(p.TargetPort.Type == intstr.String && same, "Service %s: %s is no port of the pods", s.Name, p.Name)
 		}
 	}
 	for _, p := range of[*monitoring.PodMonitor](m) {

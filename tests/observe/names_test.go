@@ -26,7 +26,7 @@ var endings = map[string]*regexp.Regexp{
 var labels = []string{
 	"component", "service", "version", "check", "degrades", // the program
 	"source", "provider", "channel", "kind", "type", "stage", "stream", "shortener", "vendor", "to", "via", "alert",
-	"outcome", "reason", "status", "fault",
+	"outcome", "reason", "status", "fault", "domain",
 	"le", // of histograms
 }
 

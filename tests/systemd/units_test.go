@@ -230,6 +230,21 @@ func TestEachUnitIsConfined(t *testing.T) {
 	}
 }
 
+// A unit with the drop-in for ports below 1024 has that capability and no other. systemd reads all drop-ins of a unit in the order of their names.
+func TestDropInForPrivilegedPorts(t *testing.T) {
+	t.Parallel()
+	const name = "privileged-ports.conf"
+	u := read(t, "signrelay-ingest.service", "signrelay-.service.d/confined.conf", name)
+	for key, want := range map[string]string{"CapabilityBoundingSet": "CAP_NET_BIND_SERVICE", "AmbientCapabilities": "CAP_NET_BIND_SERVICE", "PrivateUsers": "no", "NoNewPrivileges": "yes"} {
+		if got := u.last(key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+	if name < "confined.conf" {
+		t.Errorf("confined.conf removes the capability, because its name is after %s", name)
+	}
+}
+
 // systemd itself checks the units, and rates their exposure as low.
 func TestSystemdUnderstandsTheUnits(t *testing.T) {
 	t.Parallel()

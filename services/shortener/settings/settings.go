@@ -74,10 +74,10 @@ func check(c *config.Checker, s Shortener, _ config.Config) {
 	s.Rebrandly.check(c)
 }
 
-func warn(s Shortener) []config.Warning {
-	var all []config.Warning
-	if strings.HasPrefix(s.PublicURL, "https://") && len(s.TrustedProxies) == 0 {
-		all = append(all, config.Warning{
+func warn(s Shortener, all config.Config) []config.Warning {
+	var found []config.Warning
+	if strings.HasPrefix(s.PublicURL, "https://") && len(s.TrustedProxies) == 0 && !all.TLS.Set() {
+		found = append(found, config.Warning{
 			Key:   "shortener.trusted_proxies",
 			Found: "public_url is https, but the shortener serves plain HTTP: the proxy in front of it is not in the settings, so all clients that guess codes count as one",
 			Fix:   "set it to the proxy's network",
@@ -85,12 +85,12 @@ func warn(s Shortener) []config.Warning {
 	}
 	for _, network := range s.TrustedProxies {
 		if strings.HasSuffix(network, "/0") {
-			all = append(all, config.Warning{
+			found = append(found, config.Warning{
 				Key:   "shortener.trusted_proxies",
 				Found: network + " contains every address: a client can claim any address in X-Forwarded-For and avoid the limits",
 				Fix:   "set only the networks of your proxies",
 			})
 		}
 	}
-	return all
+	return found
 }

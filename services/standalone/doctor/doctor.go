@@ -68,7 +68,7 @@ func Examine(ctx context.Context, cfg config.Config, o Options, report func(Find
 		e.settings, e.templates, e.secrets,
 		e.nats, e.redis,
 		e.providers, e.vonage, e.smtp, e.shortener, e.archive, e.index, e.kafka,
-		e.links, e.receipts, e.ingest,
+		e.links, e.receipts, e.ingest, e.certificates,
 	}
 	found := make([]chan []Finding, len(groups))
 	for i, group := range groups {

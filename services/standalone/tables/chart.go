@@ -29,7 +29,7 @@ provision:
 doctor:
   program: signrelay
   user: operator
-  reads: [sources, api, ingest, shortener, sms, email, limits, templates, kafka, nats, redis, master_key, log]
+  reads: [sources, api, ingest, shortener, sms, email, limits, templates, kafka, tls, nats, redis, master_key, log]
   calls: [nats, redis, kafka, smtp, web]
 kafka-refill:
   program: signrelay

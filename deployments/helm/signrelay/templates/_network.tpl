@@ -24,7 +24,9 @@
     - {port: {{ int . }}, protocol: UDP}
     - {port: {{ int . }}, protocol: TCP}
     {{- end }}
-{{- range .row.calls }}
+{{- $calls := .row.calls }}
+{{- if and (has "tls" .row.reads) (dig "tls" "acme" "domains" list $config) }}{{ $calls = append $calls "web" | uniq }}{{ end }}
+{{- range $calls }}
 {{- if or (ne . "kafka") (dig "kafka" "brokers" list $config) }}
 {{- $party := get $policy . }}
 {{- $found := include "signrelay.ports" (get $in .) | fromYaml }}

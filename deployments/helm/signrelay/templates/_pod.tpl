@@ -99,6 +99,9 @@ env:
   {{- range .row.listeners }}
   - {name: {{ .setting }}, value: ":{{ .port }}"}
   {{- end }}
+  {{- if and (include "signrelay.plain" .root) (has "tls" .row.reads) .row.listeners }}
+  - {name: SIGNRELAY_TLS_REDIRECT_ADDR, value: ":8880"}
+  {{- end }}
   - {name: SIGNRELAY_ADMIN_ADDR, value: ":9090"}
   {{- if eq .name "sandbox" }}
   {{- $service := printf "%s-sandbox" (include "signrelay.fullname" .root) }}

@@ -30,6 +30,16 @@
 {{- toYaml $own -}}
 {{- end -}}
 
+{{/* Whether the public listeners use TLS themselves: with a certificate in secrets, or with an ACME server. */}}
+{{- define "signrelay.tls" -}}
+{{- if or (hasKey .Values.secrets "tls.certificate") (dig "tls" "acme" "domains" list .Values.config) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* Whether they also have a listener for plain HTTP. */}}
+{{- define "signrelay.plain" -}}
+{{- if and (include "signrelay.tls" .) (dig "tls" "redirect_addr" "" .Values.config) -}}yes{{- end -}}
+{{- end -}}
+
 {{/* The pods that are not services: provision, doctor, kafka-refill. `values` is the key of a pod's values, if it differs from the pod's name. */}}
 {{- define "signrelay.hook" -}}
 {{- $rows := .root.Files.Get "files/services.yaml" | fromYaml -}}

@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
@@ -53,7 +52,7 @@ func proveNoLoss(ctx context.Context, c *call) error {
 // proof reads the flags.
 func (c *call) proof() doctor.Proof {
 	p := doctor.Proof{
-		IngestURL: strings.TrimRight(cmp.Or(c.flag("ingest-url"), "http://"+dialable(ingestsettings.Section.Of(c.cfg).Addr)), "/"),
+		IngestURL: strings.TrimRight(cmp.Or(c.flag("ingest-url"), ingestURL(c.cfg)), "/"),
 		Callbacks: value[int](c, "callbacks"), Every: value[time.Duration](c, "every"),
 		Kills: value[int](c, "kills"), RetryFor: value[time.Duration](c, "patience"),
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -40,7 +41,7 @@ func run(ctx context.Context, c *call) error {
 // welcome prints the addresses, and for a first start a command to try.
 func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 	fmt.Fprintf(w, "\nSignrelay is ready after %d ms. Its state is in %s.\n\n", took.Milliseconds(), cfg.DataDir)
-	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(ingestsettings.Section.Of(cfg).Addr))
+	fmt.Fprintf(w, "  callbacks  %s/webhooks/<provider>/<source>\n", ingestURL(cfg))
 	fmt.Fprintf(w, "  console    http://%s  (documents, what is stuck, the flow, its sources)\n", dialable(consolesettings.Section.Of(cfg).Addr))
 	fmt.Fprintf(w, "  admin      http://%s/readyz?verbose and /metrics\n", dialable(cfg.Admin.Addr))
 	if cfg.NATS.URL == "" {
@@ -73,6 +74,20 @@ func dialable(addr string) string {
 		return "localhost" + addr
 	}
 	return addr
+}
+
+// ingestURL returns the address of ingest: at its listener, or with TLS at the first name of the certificate and the listener's port.
+func ingestURL(cfg config.Config) string {
+	addr := ingestsettings.Section.Of(cfg).Addr
+	names := cfg.TLS.Names()
+	if !cfg.TLS.Set() || len(names) == 0 {
+		return "http://" + dialable(addr)
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "443" {
+		return "https://" + names[0]
+	}
+	return "https://" + net.JoinHostPort(names[0], port)
 }
 
 func provisionFlags(fs *flag.FlagSet) {

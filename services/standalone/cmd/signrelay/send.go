@@ -16,7 +16,6 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/telemetry"
-	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -56,7 +55,7 @@ func send(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	ingest := strings.TrimRight(cmp.Or(c.flag("url"), "http://"+dialable(ingestsettings.Section.Of(cfg).Addr)), "/")
+	ingest := strings.TrimRight(cmp.Or(c.flag("url"), ingestURL(cfg)), "/")
 	return post(ctx, c, ingest+"/webhooks/"+p.Name+"/"+src.Name, signed)
 }
 
