@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -308,6 +309,66 @@ func TestReplayedBatchesChangeNothing(t *testing.T) {
 		got, err := i.Get(t.Context(), first.Key)
 		if err != nil || got.Sequence != 8 || got.State != "completed" {
 			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// TestAWriterThatWasLeftBehindChangesNothing, and a batch at the position of the index is stored.
+func TestAWriterThatWasLeftBehindChangesNothing(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, address string) {
+		i := open(t, address)
+		at := func(n uint64) index.Position { return index.Position{Sequence: n, At: start} }
+		store := func(from, to uint64, id string) error {
+			return i.ApplyAt(t.Context(), at(from), index.Batch{Position: at(to), Rows: []index.Row{one(to, id, "title")}})
+		}
+		if err := store(0, 5, "first"); err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range []uint64{0, 4, 6} {
+			if err := store(from, 7, "other"); !errors.Is(err, index.ErrMoved) {
+				t.Errorf("at %d: %v", from, err)
+			}
+		}
+		if err := store(5, 9, "second"); err != nil {
+			t.Fatal(err)
+		}
+		if got := ids(find(t, i, index.Query{Text: "title"})); got != "second first" {
+			t.Errorf("the index has %q", got)
+		}
+	})
+}
+
+// TestOpenLeavesARunningRebuildAlone: it removes only what a killed one left.
+func TestOpenLeavesARunningRebuildAlone(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, address string) {
+		i := open(t, address)
+		apply(t, i, one(1, "old", "title"))
+		build, err := i.Rebuild(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := build.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		open(t, address)
+		if err := i.Remove(t.Context(), one(1, "old", "").Key); err != nil {
+			t.Fatal(err)
+		}
+		if err := build.Apply(t.Context(), index.Batch{Rows: []index.Row{one(2, "new", "title")}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := build.Words(t.Context(), func(int, int) {}); err != nil {
+			t.Fatal(err)
+		}
+		if err := build.Swap(t.Context(), func(context.Context, index.Position) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if got := ids(find(t, i, index.Query{Text: "title"})); got != "new" {
+			t.Errorf("the index has %q", got)
 		}
 	})
 }

@@ -57,7 +57,22 @@ func (p *postgres) drop(ctx context.Context, main *sql.DB, n int64) error {
 	return err
 }
 
-func (p *postgres) claim(ctx context.Context, main *sql.DB, _ int64) (release func(), err error) {
+func (p *postgres) generations(ctx context.Context, main *sql.DB) (all []int64, err error) {
+	rows, err := main.QueryContext(ctx, "SELECT nspname FROM pg_namespace WHERE starts_with(nspname::text, $1)", schemaName+"_g")
+	if err != nil {
+		return nil, err
+	}
+	return all, eachRow(rows, func() error {
+		var name string
+		err := rows.Scan(&name)
+		if n, failed := strconv.ParseInt(strings.TrimPrefix(name, schemaName+"_g"), 10, 64); err == nil && failed == nil {
+			all = append(all, n)
+		}
+		return err
+	})
+}
+
+func (p *postgres) claim(ctx context.Context, main *sql.DB) (release func(), err error) {
 	conn, err := main.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -128,8 +143,8 @@ func columnOf[T any](rows [][]any, c int) []T {
 	return all
 }
 
-func (p *postgres) pairs(prefix string) string {
-	return "SELECT p.block, p.term, p.docs FROM unnest($1::bigint[]) b(block) CROSS JOIN unnest($2::text[]) t(term) JOIN " + prefix +
+func (p *postgres) pairs(prefix, docs string) string {
+	return "SELECT p.block, p.term, " + docs + " FROM unnest($1::bigint[]) b(block) CROSS JOIN unnest($2::text[]) t(term) JOIN " + prefix +
 		"postings p ON p.block = b.block AND p.term = t.term ORDER BY p.block DESC"
 }
 

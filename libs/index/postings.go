@@ -75,6 +75,8 @@ func (s *set) add(o uint32)      { s[o/64] |= 1 << (o % 64) }
 func (s *set) remove(o uint32)   { s[o/64] &^= 1 << (o % 64) }
 func (s *set) has(o uint32) bool { return s[o/64]&(1<<(o%64)) != 0 }
 
+func (s *set) empty() bool { return *s == set{} }
+
 func (s *set) and(other *set) {
 	for i := range s {
 		s[i] &= other[i]

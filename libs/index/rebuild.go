@@ -21,11 +21,14 @@ type Build struct {
 
 // Rebuild begins a new generation. An unfinished one of a rebuild that was stopped is removed. It fails if another rebuild is running.
 func (i *Index) Rebuild(ctx context.Context) (*Build, error) {
-	number, version, err := i.currentNumber(ctx, i.main)
-	if err != nil {
-		return nil, fmt.Errorf("rebuild the index: %w", err)
-	}
-	release, err := i.dialect.claim(ctx, i.main, number+1)
+	var number, version int64
+	var release func()
+	err := i.dialect.locked(ctx, i.main, func(tx *sql.Tx) (err error) { // tidy tries the claim in it
+		if number, version, err = i.currentNumber(ctx, tx); err == nil {
+			release, err = i.dialect.claim(ctx, i.main)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("rebuild the index: %w", err)
 	}
@@ -168,6 +171,7 @@ func (b *Build) Swap(ctx context.Context, catchUp func(ctx context.Context, posi
 		return fmt.Errorf("replace the index: %w", err)
 	}
 	b.finished = true
+	crash.Point("index swapped")
 	// Only now does this process leave the old generation.
 	if err := b.i.Reach(ctx); err != nil {
 		return err

@@ -102,8 +102,10 @@ type dialect interface {
 	close(g *generation) error
 	// drop removes a generation. Readers that still use it finish first, or keep it until they end.
 	drop(ctx context.Context, main *sql.DB, generation int64) error
+	// generations returns the numbers of all generations, also of those that a killed rebuild left.
+	generations(ctx context.Context, main *sql.DB) ([]int64, error)
 	// claim takes the right to build a generation, until release. It fails if another process builds.
-	claim(ctx context.Context, main *sql.DB, generation int64) (release func(), err error)
+	claim(ctx context.Context, main *sql.DB) (release func(), err error)
 	// locked calls do in a transaction of main, while no other process is in such a transaction.
 	locked(ctx context.Context, main *sql.DB, do func(tx *sql.Tx) error) error
 	typeOf(k kind) string
@@ -115,8 +117,8 @@ type dialect interface {
 	numbers(all []int64) any
 	texts(all []string) any
 	put(ctx context.Context, tx *sql.Tx, prefix string, t table, rows [][]any) error
-	// pairs is a query for the postings of several blocks and terms; its parameters are numbers and texts.
-	pairs(prefix string) string
+	// pairs is a query for the postings of several blocks and terms, or for an expression of them; its parameters are numbers and texts.
+	pairs(prefix, docs string) string
 	// clean makes sure that the bytes of removed rows are not in the files any more.
 	clean(ctx context.Context, g *generation) error
 	bytes(ctx context.Context, g *generation) (int64, error)
@@ -143,8 +145,11 @@ func (i *Index) create(ctx context.Context) error {
 			return err
 		}
 		number, _, err := i.currentNumber(ctx, tx)
-		if err != nil || number > 0 {
+		if err != nil {
 			return err
+		}
+		if number > 0 {
+			return i.tidy(ctx, number)
 		}
 		g, err := i.dialect.open(ctx, i.main, 1)
 		if err != nil {
@@ -157,6 +162,34 @@ func (i *Index) create(ctx context.Context) error {
 		_, err = tx.ExecContext(ctx, "UPDATE "+prefix+"main SET generation = 1") //nolint:gosec // the prefix is ours
 		return err
 	})
+}
+
+// tidy removes the generations that a killed rebuild left: they contain names that an erasure would not reach. The caller is in locked, in which
+// a rebuild begins and ends.
+func (i *Index) tidy(ctx context.Context, current int64) error {
+	all, err := i.dialect.generations(ctx, i.main)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if n == current {
+			continue
+		}
+		release := func() {}
+		if n > current {
+			if release, err = i.dialect.claim(ctx, i.main); errors.Is(err, errClaimed) {
+				continue // it is being built
+			}
+		}
+		if err == nil {
+			err = i.dialect.drop(ctx, i.main, n)
+			release()
+		}
+		if err != nil {
+			return fmt.Errorf("remove what a stopped rebuild left: %w", err)
+		}
+	}
+	return nil
 }
 
 // fill creates the tables of a generation.

@@ -34,6 +34,7 @@ type reader struct {
 	blocks []blockRow
 	fresh  map[int64]map[uint32]bool // by block, whether the words of a document whose terms are not up to date match
 	ids    map[string]map[int64]*set // by the beginning of an id, if there are few
+	chosen map[way][]string          // the terms that are read in the current blocks
 }
 
 type blockRow struct{ number, first, last int64 }
@@ -278,21 +279,20 @@ func (r *reader) filterTerms() []string {
 
 // terms reads the postings of all terms of the search in some blocks.
 func (r *reader) terms(ctx context.Context, part []blockRow) (map[int64]map[string][]byte, error) {
-	wanted := r.filterTerms()
-	for _, reading := range r.sought {
-		for _, p := range reading {
-			for _, w := range p {
-				wanted = append(wanted, w.terms()...)
-			}
-		}
-	}
-	slices.Sort(wanted)
-	wanted = slices.Compact(wanted)
 	numbers := make([]int64, len(part))
 	for n, b := range part {
 		numbers[n] = b.number
 	}
-	rows, err := r.tx.QueryContext(ctx, r.i.dialect.pairs(r.g.prefix), r.i.dialect.numbers(numbers), r.i.dialect.texts(wanted))
+	if err := r.choose(ctx, numbers); err != nil {
+		return nil, err
+	}
+	wanted := r.filterTerms()
+	for _, terms := range r.chosen {
+		wanted = append(wanted, terms...)
+	}
+	slices.Sort(wanted)
+	wanted = slices.Compact(wanted)
+	rows, err := r.tx.QueryContext(ctx, r.i.dialect.pairs(r.g.prefix, "p.docs"), r.i.dialect.numbers(numbers), r.i.dialect.texts(wanted))
 	if err != nil {
 		return nil, err
 	}
@@ -327,24 +327,51 @@ func (w way) terms() (all []string) {
 				all = append(all, term)
 			}
 		})
-		return spread(all)
+		slices.Sort(all)
+		return slices.Compact(all)
 	}
 }
 
-// mostTerms is the number of terms of a word that are read. An address has 30: their postings are 30 MB in 10^6 documents, and the candidates are
-// verified anyway.
-const mostTerms = 10
+// mostTerms is the number of terms of a word whose postings are read, the rarest ones. An address has 30: their postings are 30 MB in 10^6 documents,
+// the rarest three usually have a few documents in common, and these are verified anyway.
+const mostTerms = 3
 
-// spread returns up to mostTerms of the terms: from the beginning, the middle and the end of the word.
-func spread(terms []string) []string {
-	if len(terms) <= mostTerms {
-		return terms
+// choose chooses the terms of each word that are read in some blocks. The database knows the size of postings without reading them.
+func (r *reader) choose(ctx context.Context, blocks []int64) error {
+	r.chosen = map[way][]string{}
+	var many []string
+	for _, reading := range r.sought {
+		for _, p := range reading {
+			for _, w := range p {
+				terms := w.terms()
+				if r.chosen[w] = terms; len(terms) > mostTerms {
+					many = append(many, terms...)
+				}
+			}
+		}
 	}
-	some := make([]string, mostTerms)
-	for n := range some {
-		some[n] = terms[n*(len(terms)-1)/(mostTerms-1)]
+	if len(many) == 0 {
+		return nil
 	}
-	return some
+	slices.Sort(many)
+	sizes := map[string]int{}
+	rows, err := r.tx.QueryContext(ctx, r.i.dialect.pairs(r.g.prefix, "length(p.docs)"), r.i.dialect.numbers(blocks), r.i.dialect.texts(slices.Compact(many)))
+	if err != nil {
+		return err
+	}
+	err = eachRow(rows, func() error {
+		var block int64
+		var term string
+		var size int
+		err := rows.Scan(&block, &term, &size)
+		sizes[term] += size
+		return err
+	})
+	for w, terms := range r.chosen {
+		slices.SortStableFunc(terms, func(a, b string) int { return sizes[a] - sizes[b] })
+		r.chosen[w] = terms[:min(len(terms), mostTerms)]
+	}
+	return err
 }
 
 // sure reports whether each document with the terms matches.
@@ -365,10 +392,10 @@ func (r *reader) matchWay(w way, block int64, terms map[string][]byte) (m matche
 		}
 		return m, nil
 	}
-	wanted := w.terms()
+	wanted := slices.Clone(r.chosen[w])
 	slices.SortFunc(wanted, func(a, b string) int { return len(terms[a]) - len(terms[b]) }) // the rarest first
 	for n, term := range wanted {
-		if len(terms[term]) == 0 {
+		if len(terms[term]) == 0 || n > 0 && m.may.empty() {
 			*m.may = set{}
 			break
 		}
@@ -539,11 +566,18 @@ func (r *reader) count(ctx context.Context, c *collector, block int64, offsets [
 	return err
 }
 
+// dense is the distance of documents up to which a range of them is read, and not each by its number: a document has about ten events.
+const dense = 16
+
 // wrong returns those of the documents that do not match, although they have all terms.
 func (r *reader) wrong(ctx context.Context, numbers []int64) (map[int64]bool, error) {
 	wrong := map[int64]bool{}
-	for part := range slices.Chunk(numbers, 1000) {
-		rows, err := r.query(ctx, "SELECT number, id, words FROM "+r.g.prefix+"words WHERE "+r.i.dialect.isIn("number"), r.i.dialect.numbers(part))
+	for part := range slices.Chunk(slices.Sorted(slices.Values(numbers)), 1000) {
+		condition, args := r.i.dialect.isIn("number"), []any{r.i.dialect.numbers(part)}
+		if from, to := part[0], part[len(part)-1]; to-from < dense*int64(len(part)) {
+			condition, args = "number BETWEEN ? AND ?", []any{from, to}
+		}
+		rows, err := r.query(ctx, "SELECT number, id, words FROM "+r.g.prefix+"words WHERE "+condition, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -553,7 +587,7 @@ func (r *reader) wrong(ctx context.Context, numbers []int64) (map[int64]bool, er
 			if err := rows.Scan(&number, &id, &words); err != nil {
 				return err
 			}
-			if !r.sought.matches(id, words) {
+			if _, asked := slices.BinarySearch(part, number); asked && !r.sought.matches(id, words) {
 				wrong[number] = true
 			}
 			return nil
@@ -689,15 +723,15 @@ func (i *Index) erased(ctx context.Context, snapshot snapshots, source, provider
 // Position returns how far the index is; the zero Position if it is empty.
 func (i *Index) Position(ctx context.Context) (p Position, err error) {
 	err = i.snapshot(ctx, func(r *reader) error {
-		p, err = r.position(ctx)
+		p, err = positionOf(ctx, r.tx, r.g)
 		return err
 	})
 	return p, err
 }
 
-func (r *reader) position(ctx context.Context) (Position, error) {
+func positionOf(ctx context.Context, tx *sql.Tx, g *generation) (Position, error) {
 	var sequence, at int64
-	err := r.tx.QueryRowContext(ctx, "SELECT sequence, at FROM "+r.g.prefix+"position").Scan(&sequence, &at)
+	err := tx.QueryRowContext(ctx, "SELECT sequence, at FROM "+g.prefix+"position").Scan(&sequence, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Position{}, nil
 	}
@@ -707,7 +741,7 @@ func (r *reader) position(ctx context.Context) (Position, error) {
 // Status returns the size and the position of the index.
 func (i *Index) Status(ctx context.Context) (s Status, err error) {
 	err = i.snapshot(ctx, func(r *reader) error {
-		if s.Position, err = r.position(ctx); err != nil {
+		if s.Position, err = positionOf(ctx, r.tx, r.g); err != nil {
 			return err
 		}
 		for _, n := range []struct {

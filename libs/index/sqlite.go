@@ -26,7 +26,7 @@ const (
 	readers      = 4
 	writeCache   = 32 << 10
 	readCache    = 8 << 10
-	rebuildCache = 64 << 10
+	rebuildCache = 32 << 10
 	pageBytes    = 8 << 10 // most postings of a common term are in one or two pages
 	busy         = 10 * time.Second
 )
@@ -95,10 +95,21 @@ func (s *sqlite) drop(_ context.Context, _ *sql.DB, n int64) error {
 	return errors.Join(errs...)
 }
 
+func (s *sqlite) generations(context.Context, *sql.DB) (all []int64, err error) {
+	files, err := os.ReadDir(filepath.Dir(s.path))
+	for _, f := range files {
+		end, is := strings.CutPrefix(f.Name(), filepath.Base(s.path)+".g")
+		if n, err := strconv.ParseInt(end, 10, 64); is && err == nil {
+			all = append(all, n)
+		}
+	}
+	return all, err
+}
+
 var errClaimed = errors.New("another rebuild of the index is running")
 
 // claim holds a lock of a file that only rebuilds use. The end of the process also releases it.
-func (s *sqlite) claim(ctx context.Context, _ *sql.DB, _ int64) (release func(), err error) {
+func (s *sqlite) claim(ctx context.Context, _ *sql.DB) (release func(), err error) {
 	db, err := s.connect(ctx, s.path+".rebuild", 100, 1, "immediate", "busy_timeout(100)")
 	if err != nil {
 		return nil, err
@@ -171,8 +182,8 @@ func (s *sqlite) put(ctx context.Context, tx *sql.Tx, prefix string, t table, ro
 }
 
 // pairs: CROSS JOIN makes SQLite look up each pair.
-func (s *sqlite) pairs(prefix string) string {
-	return "SELECT p.block, p.term, p.docs FROM json_each(?) b CROSS JOIN json_each(?) t CROSS JOIN " + prefix +
+func (s *sqlite) pairs(prefix, docs string) string {
+	return "SELECT p.block, p.term, " + docs + " FROM json_each(?) b CROSS JOIN json_each(?) t CROSS JOIN " + prefix +
 		"postings p ON p.block = b.value AND p.term = t.value ORDER BY p.block DESC"
 }
 

@@ -24,8 +24,17 @@ type Batch struct {
 // documents at once, more of them share a term, so that fewer postings are written: 140 for one document, six for each of 1,000.
 const mostFresh = 1000
 
+// ErrMoved means that another process wrote to the index: what the caller knows of its documents may be old.
+var ErrMoved = errors.New("another process has written to the index")
+
 // Apply makes the changes of a batch in one transaction. A row whose sequence the index already has changes nothing.
-func (i *Index) Apply(ctx context.Context, b Batch) error {
+func (i *Index) Apply(ctx context.Context, b Batch) error { return i.apply(ctx, nil, b) }
+
+// ApplyAt works like Apply, but changes nothing and returns ErrMoved if the index has another position than the one at which the caller read its
+// documents. A replica that was stopped for some time would otherwise write states without the events that another replica has folded in.
+func (i *Index) ApplyAt(ctx context.Context, at Position, b Batch) error { return i.apply(ctx, &at, b) }
+
+func (i *Index) apply(ctx context.Context, at *Position, b Batch) error {
 	err := i.dialect.locked(ctx, i.main, func(tx *sql.Tx) error {
 		number, version, err := i.currentNumber(ctx, tx)
 		if err != nil {
@@ -36,12 +45,15 @@ func (i *Index) Apply(ctx context.Context, b Batch) error {
 			return err
 		}
 		defer leave()
-		w := &writer{i: i, g: g, most: mostFresh, deltas: deltas{}}
+		w := &writer{i: i, g: g, at: at, most: mostFresh, deltas: deltas{}}
 		if err := transact(ctx, g.write, func(tx *sql.Tx) error { return w.apply(ctx, tx, b) }); err != nil {
 			return err
 		}
 		if w.removed {
 			i.unclean = true
+			if err := i.tidy(ctx, number); err != nil {
+				return err
+			}
 		}
 		if !i.unclean {
 			return nil
@@ -67,7 +79,8 @@ type writer struct {
 	i       *Index
 	g       *generation
 	tx      *sql.Tx
-	most    int // fresh documents
+	at      *Position // that the index must have; nil for any
+	most    int       // fresh documents
 	deltas  deltas
 	removed bool
 	bulk    bool // the generation is being built: the terms of words are written at the end
@@ -97,6 +110,9 @@ func (w *writer) in(column string) string { return w.i.dialect.isIn(column) }
 
 func (w *writer) apply(ctx context.Context, tx *sql.Tx, b Batch) error {
 	w.tx = tx
+	if err := w.check(ctx); err != nil {
+		return err
+	}
 	if err := w.remove(ctx, b.Removed); err != nil {
 		return fmt.Errorf("remove documents: %w", err)
 	}
@@ -111,6 +127,18 @@ func (w *writer) apply(ctx context.Context, tx *sql.Tx, b Batch) error {
 	}
 	crash.Point("indexing")
 	return w.move(ctx, b.Position)
+}
+
+// check returns ErrMoved if the index has another position than the caller expects.
+func (w *writer) check(ctx context.Context) error {
+	if w.at == nil {
+		return nil
+	}
+	is, err := positionOf(ctx, w.tx, w.g)
+	if err == nil && is.Sequence != w.at.Sequence {
+		err = ErrMoved
+	}
+	return err
 }
 
 func (w *writer) move(ctx context.Context, p Position) error {
@@ -462,7 +490,7 @@ func (w *writer) post(ctx context.Context) error {
 
 func (w *writer) postTerms(ctx context.Context, block int64, terms []string) error {
 	before := map[string][]byte{}
-	rows, err := w.tx.QueryContext(ctx, w.i.dialect.pairs(w.g.prefix), w.i.dialect.numbers([]int64{block}), w.i.dialect.texts(terms))
+	rows, err := w.tx.QueryContext(ctx, w.i.dialect.pairs(w.g.prefix, "p.docs"), w.i.dialect.numbers([]int64{block}), w.i.dialect.texts(terms))
 	if err != nil {
 		return err
 	}

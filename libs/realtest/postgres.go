@@ -28,6 +28,25 @@ func Postgres(t testing.TB) string {
 	if outside := os.Getenv("SIGNRELAY_TEST_POSTGRES_URL"); outside != "" {
 		return outsideDatabase(t, outside)
 	}
+	return NewPostgres(t).URL
+}
+
+// PostgresServer is a PostgreSQL that a test can kill and start again.
+type PostgresServer struct {
+	URL string // of a database in it, empty at first
+
+	t             testing.TB
+	program, data string
+	as            func() *syscall.SysProcAttr
+	port          string
+	cmd           *exec.Cmd
+	ended         chan struct{}
+}
+
+// NewPostgres starts a PostgreSQL server, which ends with the test.
+func NewPostgres(t testing.TB) *PostgresServer {
+	t.Helper()
+	Server(t, "a PostgreSQL")
 	initdb, postgres := postgresProgram("initdb"), postgresProgram("postgres")
 	if initdb == "" || postgres == "" {
 		Missing(t, "initdb and postgres are not installed: install the Debian package postgresql, or set SIGNRELAY_TEST_POSTGRES_URL to a PostgreSQL for tests")
@@ -37,24 +56,49 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	as := postgresUser(t, dir)
-	data := filepath.Join(dir, "data")
-	initialize := exec.CommandContext(t.Context(), initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initialize.SysProcAttr, initialize.Dir = as(), dir
+	p := &PostgresServer{t: t, program: postgres, data: filepath.Join(dir, "data"), as: postgresUser(t, dir)}
+	initialize := exec.CommandContext(t.Context(), initdb, "-D", p.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	initialize.SysProcAttr, initialize.Dir = p.as(), dir
 	if out, err := initialize.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	var address string
-	for range 10 { // another process may take the port first
-		port := freePort(t)
-		if address = startPostgres(t, postgres, data, port, as); address != "" {
-			break
+	t.Cleanup(func() { p.stop(syscall.SIGQUIT) }) // at once: the data are removed anyway
+	for range 10 {                                // another process may take the port first
+		p.port = freePort(t)
+		p.URL = "postgres://postgres@127.0.0.1:" + p.port + "/postgres?sslmode=disable"
+		if p.start() {
+			return p
 		}
 	}
-	if address == "" {
-		t.Fatal("PostgreSQL did not start")
+	t.Fatal("PostgreSQL did not start")
+	return nil
+}
+
+// Kill ends the server and its connections as a crash does.
+func (p *PostgresServer) Kill() {
+	p.t.Helper()
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.ended
+}
+
+// Start starts a killed server again, at the same address.
+func (p *PostgresServer) Start() {
+	p.t.Helper()
+	if !p.start() {
+		p.t.Fatal("PostgreSQL did not start again")
 	}
-	return address
+}
+
+func (p *PostgresServer) stop(how syscall.Signal) {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(how)
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		p.Kill()
+	}
 }
 
 // postgresProgram finds a program of PostgreSQL, which Debian does not put into PATH.
@@ -96,49 +140,41 @@ func postgresUser(t testing.TB, dir string) func() *syscall.SysProcAttr {
 
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// startPostgres returns the address, or an empty one if the server ended at once. It syncs no file, because a test's database need not survive the machine.
-func startPostgres(t testing.TB, program, data, port string, as func() *syscall.SysProcAttr) string {
-	t.Helper()
+// start reports whether the server runs; it may end at once if another process has its port. It syncs no file, because a test's database need not
+// survive the machine.
+func (p *PostgresServer) start() bool {
+	p.t.Helper()
 	var log strings.Builder
 	var lock sync.Mutex
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, "-D", data, "-p", port, "-h", "127.0.0.1", "-k", filepath.Dir(data),
+	cmd := exec.CommandContext(context.WithoutCancel(p.t.Context()), p.program, "-D", p.data, "-p", p.port, "-h", "127.0.0.1", "-k", filepath.Dir(p.data),
 		"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=40")
-	cmd.Stderr = writer(func(p []byte) (int, error) { lock.Lock(); defer lock.Unlock(); return log.Write(p) })
-	cmd.SysProcAttr, cmd.Dir = as(), filepath.Dir(data)
+	cmd.Stderr = writer(func(text []byte) (int, error) { lock.Lock(); defer lock.Unlock(); return log.Write(text) })
+	cmd.SysProcAttr, cmd.Dir = p.as(), filepath.Dir(p.data)
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGQUIT) // at once: the data are removed anyway
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			<-ended
-		}
-	})
-	address := "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
-	db, err := sql.Open("pgx", address)
+	p.cmd, p.ended = cmd, ended
+	db, err := sql.Open("pgx", p.URL)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
-		if err = db.PingContext(t.Context()); err == nil {
-			return address
+		if err = db.PingContext(p.t.Context()); err == nil {
+			return true
 		}
 		select {
 		case <-ended:
-			return ""
+			return false
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	lock.Lock()
 	defer lock.Unlock()
-	t.Fatalf("PostgreSQL does not answer: %v\n%s", err, log.String())
-	return ""
+	p.t.Fatalf("PostgreSQL does not answer: %v\n%s", err, log.String())
+	return false
 }
 
 type writer func(p []byte) (int, error)

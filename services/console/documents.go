@@ -113,19 +113,28 @@ type ageChoice struct{ Value, Words string }
 
 // searchDocuments takes a search by form. The response leads to an address that contains no personal text. While the reader types, it is the page itself.
 func searchDocuments(r *Request) (View, error) {
-	l, err := readFilters(r.PostForm)
+	l, err := readSearch(r.PostForm)
 	if err != nil {
 		return View{}, err
-	}
-	l.text = strings.TrimSpace(r.PostForm.Get("q"))
-	if !printableText(l.text, 1024) {
-		return View{}, &Problem{Status: http.StatusBadRequest, Title: "The search cannot be read", Detail: "It has control characters or more than 1,024 bytes.", Back: documentsPath}
 	}
 	l = l.keep(r)
 	if r.JSON || r.Header.Get("HX-Request") != "" {
 		return listDocuments(r, l)
 	}
 	return View{Next: l.path(nil)}, nil
+}
+
+// readSearch reads the form of a search.
+func readSearch(form url.Values) (listing, error) {
+	l, err := readFilters(form)
+	if err != nil {
+		return l, err
+	}
+	l.text = strings.TrimSpace(form.Get("q"))
+	if !printableText(l.text, 1024) {
+		return l, &Problem{Status: http.StatusBadRequest, Title: "The search cannot be read", Detail: "It has control characters or more than 1,024 bytes.", Back: documentsPath}
+	}
+	return l, nil
 }
 
 func documentsPage(r *Request) (View, error) {

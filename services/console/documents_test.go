@@ -150,6 +150,37 @@ func TestEachFilterOfDocuments(t *testing.T) {
 	}
 }
 
+// A reader may make 40 searches at once and 20 a second. Other pages have no limit.
+func TestSearchesAreLimited(t *testing.T) {
+	t.Parallel()
+	s := fill(t, "look")
+	c := s.browser()
+	accepted := func() (n int, last *http.Response) {
+		for {
+			last, _ = s.do(c, http.MethodGet, "/documents?q=wil", nil, "application/json")
+			if last.StatusCode != http.StatusOK || n > 100 {
+				return n, last
+			}
+			n++
+		}
+	}
+	n, refused := accepted()
+	if n != 40 || refused.StatusCode != http.StatusTooManyRequests || refused.Header.Get("Retry-After") != "1" || refused.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("after %d searches: status %d, Retry-After %q", n, refused.StatusCode, refused.Header.Get("Retry-After"))
+	}
+	if response, _ := s.get(c, "/sources"); response.StatusCode != http.StatusOK {
+		t.Errorf("another page: status %d", response.StatusCode)
+	}
+	s.now = s.now.Add(time.Second)
+	if n, _ := accepted(); n != 20 {
+		t.Errorf("a second later: %d searches", n)
+	}
+	s.now = s.now.Add(time.Hour)
+	if n, _ := accepted(); n != 40 {
+		t.Errorf("an hour later: %d searches", n)
+	}
+}
+
 func TestDocumentsArePagedBothWays(t *testing.T) {
 	t.Parallel()
 	s := fill(t, "private")

@@ -118,6 +118,11 @@ func (s *Server) serve(p Page, r *Request) (View, error) {
 		return View{}, &Problem{Status: http.StatusForbidden, Title: "Your role may not do this",
 			Detail: fmt.Sprintf("It needs the role %s. You have %s. Nothing was done.", p.Role, cmp.Or(r.Reader.Roles.String(), "no role"))}
 	}
+	if p.searches() {
+		if err := s.limit(r); err != nil {
+			return View{}, err
+		}
+	}
 	if p.Method != http.MethodGet && p.Path != "" && p.Path != mcpPath { // an address without a page has no path, and MCP has no cookie and no form
 		if err := s.checkForm(p, r); err != nil {
 			return View{}, err
@@ -148,7 +153,7 @@ func (s *Server) checkForm(p Page, r *Request) error {
 // unknownValue is the title of the problem of a key with a value that it does not accept.
 const unknownValue = "Unknown value in the address"
 
-// searches reports whether the page is a search: it is a POST only because its text must not be in an address, and it changes nothing.
+// searches reports whether the page is a search. If it is a POST, then only because its text must not be in an address: it changes nothing.
 func (p Page) searches() bool { return p.Path == documentsPath }
 
 // errSignIn leads the reader to the sign-in.

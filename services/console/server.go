@@ -36,6 +36,7 @@ type Server struct {
 	searches *searches
 	verified *verified
 	mcp      http.Handler
+	pace     *pace
 
 	archiveOpen sync.Mutex
 	archive     *archive.Store // opened at the first download
@@ -61,7 +62,7 @@ func New(env service.Env) (*Server, error) {
 	settings := consolesettings.Section.Follow(env.Live)
 	s := &Server{
 		env: env, settings: settings, users: users, sources: sources, key: []byte(random()), sessions: newSessions(), attempts: newAttempts(),
-		sampler: newSampler(env, operator), operator: operator, index: &searchIndex{url: indexURL(env.Config)}, searches: newSearches(), hashing: make(chan struct{}, 2),
+		sampler: newSampler(env, operator), operator: operator, index: &searchIndex{url: indexURL(env.Config)}, searches: newSearches(), pace: newPace(), hashing: make(chan struct{}, 2),
 		verified: &verified{all: map[[sha256.Size]byte]time.Time{}}, mcp: newMCPHandler(),
 	}
 	if o := settings.Now(); o.OIDC.Issuer != "" {

@@ -6,6 +6,7 @@
 package indexer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -88,30 +89,89 @@ type indexer struct {
 	log      event.Log
 	now      func() time.Time
 	status   *status
-	folder   *folder
+	folder   *folder        // nil after a failure: what it had in memory is ahead of the database
+	at       index.Position // of the index; the folder knows all events up to it, and no other
 }
 
 // write folds a window of events, and stores it in one transaction.
 func (i *indexer) write(ctx context.Context, _ int, window []record) (int, error) {
-	target, err := i.database.open(ctx)
+	began, oldest := time.Now(), window[0].at
+	err := i.store(ctx, window)
+	if errors.Is(err, index.ErrMoved) { // another replica worked meanwhile, or the index was rebuilt
+		err = i.store(ctx, window)
+	}
 	if err != nil {
 		return 0, err
 	}
+	rest(ctx, began, oldest)
+	return len(window), nil
+}
+
+// The indexer works for at most a tenth of the time, so that the events of a pause share one transaction: a document has several events within a
+// second, and the services that send messages need the CPU. It does not rest while it is behind.
+const (
+	rests     = 9 // for each time that a transaction took
+	leastRest = 100 * time.Millisecond
+	mostRest  = 400 * time.Millisecond
+	behind    = time.Second
+)
+
+// rest waits after a transaction that began at a time, with an event that was stored at another one.
+func rest(ctx context.Context, began, oldest time.Time) {
+	if began.Sub(oldest) > behind {
+		return
+	}
+	select {
+	case <-time.After(min(max(rests*time.Since(began), leastRest), mostRest)):
+	case <-ctx.Done():
+	}
+}
+
+func (i *indexer) store(ctx context.Context, window []record) error {
+	target, err := i.database.open(ctx)
+	if err != nil {
+		return err
+	}
 	if i.folder == nil {
-		i.folder = newFolder(target, i.log, mostDocuments)
+		if err := i.begin(ctx, target); err != nil {
+			return err
+		}
+	}
+	// Events up to the position may come again. They must not: an erasure may have removed their document since.
+	for len(window) > 0 && window[0].sequence <= i.at.Sequence {
+		window = window[1:]
+	}
+	if len(window) == 0 {
+		return nil
 	}
 	batch, err := i.folder.fold(ctx, window)
 	if err == nil {
-		err = target.Apply(ctx, batch)
+		err = target.ApplyAt(ctx, i.at, batch)
 	}
 	if err != nil {
-		i.folder = nil // what it has in memory is ahead of the database
-		return 0, err
+		i.folder = nil
+		return err
 	}
+	i.at = batch.Position
 	i.status.behind.Set(max(i.now().Sub(batch.Position.At).Seconds(), 0))
 	i.status.documents.Add(float64(len(batch.Rows)))
-	return len(window), nil
+	return nil
 }
+
+// begin begins at the position of the index.
+func (i *indexer) begin(ctx context.Context, target *index.Index) (err error) {
+	if i.at, err = target.Position(ctx); err != nil {
+		return err
+	}
+	if _, last, err := i.log.Bounds(ctx); err != nil || i.at.Sequence > last {
+		return cmp.Or(err, errAhead)
+	}
+	i.folder = newFolder(target, i.log, mostDocuments)
+	return nil
+}
+
+// errAhead means that NATS was restored from an older backup: new events get the numbers of others that the index has.
+var errAhead = errors.New("the index has events that the log does not have: run `signrelay index rebuild`")
 
 // database is the index, which is opened when it answers for the first time.
 type database struct {
@@ -177,7 +237,7 @@ func (s *status) register(r prometheus.Registerer) error {
 			Name: "signrelay_index_lag_events", Help: "Events of the log that are not in the search index yet. Every replica reports all of them: take the maximum, not the sum.",
 		})),
 		telemetry.Register(r, &s.behind, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "signrelay_index_behind_seconds", Help: "The age of the last event of the last batch when the batch was stored in the search index.",
+			Name: "signrelay_index_behind_seconds", Help: "The age of the last event of the last batch when the batch was stored in the search index; 0 if no event waits.",
 		})),
 		telemetry.Register(r, &s.active, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "signrelay_index_active_replicas", Help: "1 from the active replica, 0 from standby replicas.",
@@ -210,7 +270,12 @@ func (s *status) Passed(ctx context.Context) {
 func (s *status) Active(active bool) { s.active.Set(map[bool]float64{true: 1}[active]) }
 
 // Waiting reports the lag.
-func (s *status) Waiting(events int) { s.lag.Set(float64(events)) }
+func (s *status) Waiting(events int) {
+	s.lag.Set(float64(events))
+	if events == 0 {
+		s.behind.Set(0)
+	}
+}
 
 // Dropped counts an event that was given up.
 func (s *status) Dropped(reason string) { s.dropped.WithLabelValues(reason).Inc() }

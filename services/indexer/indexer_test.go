@@ -173,6 +173,55 @@ func TestARestartFoldsTheRest(t *testing.T) {
 	w.expect(map[string]string{"jackdoc1": "doc1"})
 }
 
+// TestAReplicaThatWasLeftBehindReadsTheIndexAgain: another replica has folded in an event that this one does not know.
+func TestAReplicaThatWasLeftBehindReadsTheIndexAgain(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, url string) {
+		w := setup(t, url)
+		w.Start(indexer.Run)
+		w.story("doc1", "First")
+		w.Settled(flow.Indexer)
+		key := index.Key{Source: "acme", Provider: "clickwrap", ID: "doc1"}
+		found, err := w.index.Get(t.Context(), key)
+		w.must(err)
+		d, err := index.DocumentOf(found)
+		w.must(err)
+		d.Title, d.Sequence = "Changed elsewhere", d.Sequence+1
+		row, err := index.RowOf(d, found.Number)
+		w.must(err)
+		w.must(w.index.Apply(t.Context(), index.Batch{Position: index.Position{Sequence: d.Sequence, At: time.Now()}, Rows: []index.Row{row}}))
+		w.store(event.EndpointTested, "") // the event that the other replica has folded in
+		w.store(event.RecipientSigned, "doc1", person("p2", "", "", ""))
+		w.Settled(flow.Indexer)
+		got, err := w.index.Get(t.Context(), key)
+		w.must(err)
+		if got.Signed != 2 || w.find("elsewhere") != "doc1" {
+			t.Errorf("%d have signed, and the other replica's title finds %q", got.Signed, w.find("elsewhere"))
+		}
+	})
+}
+
+// TestAnIndexAheadOfTheLogIsReported: NATS was restored from an older backup. A rebuild makes the index right.
+func TestAnIndexAheadOfTheLogIsReported(t *testing.T) {
+	t.Parallel()
+	w := setup(t, "")
+	w.must(w.index.Apply(t.Context(), index.Batch{Position: index.Position{Sequence: 1000, At: time.Now()}}))
+	w.story("doc1", "First")
+	w.Start(indexer.Run)
+	for look := time.NewTicker(10 * time.Millisecond); !strings.Contains(w.Logged.String(), "signrelay index rebuild"); {
+		select {
+		case <-look.C:
+		case <-time.After(time.Minute):
+			t.Fatalf("the failure is not logged:\n%s", w.Logged)
+		}
+	}
+	w.must(indexer.Rebuild(t.Context(), w.Env.JS, w.open(), func(indexer.Progress) {}))
+	w.expect(map[string]string{"first": "doc1"})
+	w.story("doc2", "Second")
+	w.Settled(flow.Indexer)
+	w.expect(map[string]string{"": "doc2 doc1"})
+}
+
 func (w *world) eraser() *erase.Eraser {
 	return &erase.Eraser{JS: w.Env.JS, Ring: keyring.New([]string{"the master key of the test, which is long enough"}), Known: time.Millisecond, Log: w.Env.Log}
 }

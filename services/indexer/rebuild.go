@@ -27,7 +27,7 @@ const (
 
 // Limits of a rebuild. Documents that leave the memory are written in batches.
 const (
-	rebuildDocuments = 12_000
+	rebuildDocuments = 8000
 	rebuildBatch     = 2000 // documents
 	rebuildWindow    = 2000 // events
 )
@@ -62,7 +62,13 @@ func Rebuild(ctx context.Context, js jetstream.JetStream, i *index.Index, report
 	if err := r.to(ctx, r.last); err != nil {
 		return err
 	}
-	return build.Swap(ctx, func(ctx context.Context, p index.Position) error { return r.to(ctx, p.Sequence) })
+	return build.Swap(ctx, func(ctx context.Context, p index.Position) error {
+		_, last, err := log.Bounds(ctx)
+		if err != nil {
+			return err
+		}
+		return r.to(ctx, min(p.Sequence, last)) // the old index is ahead of a log that was restored from an older backup
+	})
 }
 
 type rebuild struct {

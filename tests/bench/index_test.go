@@ -2,29 +2,29 @@ package bench
 
 import (
 	"container/heap"
-	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
-	"runtime"
-	"runtime/debug"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/index"
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/services/indexer"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // story is a document that is on its way: its next event, and those that follow.
@@ -48,9 +48,13 @@ func (s *stories) Pop() any {
 	return last
 }
 
-// generator makes the events of documents in the order of their times. They are spread over 89 days; a document has 2.3 people and ten events.
+// days is the time over which the documents are spread: that of the log.
+const days = 89
+
+// generator makes the events of documents in the order of their times. A document has 2.3 people and ten events.
 type generator struct {
 	*rand.Rand
+	from      time.Time // of the first event
 	documents int
 	made      int
 	open      stories
@@ -69,7 +73,7 @@ func (g *generator) name(parts int) string {
 var titles = strings.Fields("Lease Contract Agreement Offer Statement Renewal House Unit Purchase Employment Service Annual")
 
 func (g *generator) begin(n int) *story {
-	at := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(float64(n) / float64(g.documents) * 89 * float64(24*time.Hour)))
+	at := g.from.Add(time.Duration(float64(n) / float64(g.documents) * days * float64(24*time.Hour)))
 	source := []string{"onboarding", "legal", "rent", "hr"}[g.IntN(4)]
 	id := fmt.Sprintf("%08x-%04x-%012x", g.Uint32(), g.Uint32N(1<<16), g.Uint64N(1<<48))
 	s := &story{}
@@ -144,165 +148,382 @@ func (g *generator) next() *signingv1.SigningEvent {
 	return e
 }
 
-// cpu returns the CPU time that this process has used.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// heapPeak samples the memory of the Go heap and stacks.
-func heapPeak(ctx context.Context) func() uint64 {
-	peak := make(chan uint64)
-	go func() {
-		var most uint64
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				most = max(most, m.Sys-m.HeapReleased)
-			case peak <- most:
-				return
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() uint64 { return <-peak }
-}
-
-// BenchmarkIndex measures a rebuild from the log, and searches. SIGNRELAY_BENCH_DOCUMENTS is the number of documents, 100,000 by default;
-// SIGNRELAY_BENCH_INDEX=postgres uses PostgreSQL. The NATS server runs in this process, so the memory and the CPU contain its part.
+// BenchmarkIndex fills a log with the events of documents, and measures with the real programs: a rebuild of the index, searches and pages of documents
+// through the console's JSON API, and the lag of the indexer. SIGNRELAY_BENCH_DOCUMENTS is the number of documents, 10,000 by default; 10^6 need 30
+// minutes and 15 GB of disk. SIGNRELAY_BENCH_INDEX=postgres uses PostgreSQL.
 func BenchmarkIndex(b *testing.B) {
-	documents := 100_000
+	documents := 10_000
 	if n, err := strconv.Atoi(os.Getenv("SIGNRELAY_BENCH_DOCUMENTS")); err == nil {
 		documents = n
 	}
-	bench := servicetest.New(b, config.Default())
-	g := &generator{Rand: rand.New(rand.NewPCG(1, 44)), documents: documents} // the same documents in each run
-	events := fillLog(b, bench, g)
-	url := "sqlite://" + b.TempDir() + "/index.db"
+	h := testenv.LazySync(b, testenv.SandboxSettings)
+	h.Timeout = 15 * time.Minute
+	shelf := &shelf{b: b, Env: h, url: "sqlite://" + filepath.ToSlash(filepath.Join(h.DataDir, "index", "index.db"))}
 	if os.Getenv("SIGNRELAY_BENCH_INDEX") == "postgres" {
-		url = realtest.Postgres(b)
+		shelf.url = realtest.Postgres(b)
 	}
-	i, err := index.Open(b.Context(), url)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = i.Close() }()
-	debug.SetGCPercent(100)
-	began, used := time.Now(), cpu()
-	peak := heapPeak(b.Context())
-	step, stepAt, stepCPU := "", began, used
-	err = indexer.Rebuild(b.Context(), bench.Env.JS, i, func(p indexer.Progress) {
-		if p.Step != step {
-			if step != "" {
-				b.Logf("%s: %v wall, %v CPU", step, time.Since(stepAt).Round(time.Millisecond), (cpu() - stepCPU).Round(time.Millisecond))
-			}
-			step, stepAt, stepCPU = p.Step, time.Now(), cpu()
-		}
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	wall := time.Since(began)
-	b.ReportMetric(wall.Seconds(), "rebuild-s")
-	b.ReportMetric((cpu() - used).Seconds(), "rebuild-cpu-s")
-	b.ReportMetric(float64(events)/wall.Seconds(), "events/s")
-	b.ReportMetric(float64(peak())/1e6, "peak-MB")
-	at, err := i.Status(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Logf("%d events, %d documents, %d people, %.0f MB", events, at.Documents, at.People, float64(at.Bytes)/1e6)
-	searches(b, i)
+	h.Vars = append(h.Vars, "SIGNRELAY_INDEX_URL="+shelf.url)
+	g := &generator{Rand: rand.New(rand.NewPCG(1, 44)), documents: documents, from: time.Now().Add(-days * 24 * time.Hour)} // the same documents in each run
+	events := shelf.fill(g)
+	shelf.rebuild(events)
+	shelf.follow()
+	shelf.search()
+	b.ReportMetric(0, "ns/op")
 }
 
-// fillLog stores the events of all documents in the log.
-func fillLog(b *testing.B, bench *servicetest.Bench, g *generator) (events int) {
-	b.Helper()
-	began := time.Now()
-	for e := g.next(); e != nil; e = g.next() {
-		m, err := event.Message(b.Context(), e)
-		if err != nil {
-			b.Fatal(err)
-		}
-		m.Header.Del("Nats-Msg-Id") // the server's memory of ids is not measured here
-		if _, err := bench.Env.JS.PublishMsgAsync(m); err != nil {
-			b.Fatal(err)
-		}
-		if events++; events%2000 == 0 {
-			<-bench.Env.JS.PublishAsyncComplete() // the client accepts 4,000 without an ack
-		}
+// shelf is an installation with a log and an index.
+type shelf struct {
+	*testenv.Env
+	b   *testing.B
+	url string
+}
+
+func (s *shelf) must(err error) {
+	s.b.Helper()
+	if err != nil {
+		s.b.Fatal(err)
 	}
-	<-bench.Env.JS.PublishAsyncComplete()
-	b.Logf("filled the log with %d events in %v", events, time.Since(began).Round(time.Second))
+}
+
+// say prints a line. The log of a benchmark is cut after ten lines.
+func (s *shelf) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
+}
+
+// fill stores the events of all documents in the log.
+func (s *shelf) fill(g *generator) (events int) {
+	s.b.Helper()
+	began := time.Now()
+	js := s.JetStream(s.b)
+	for e := g.next(); e != nil; e = g.next() {
+		m, err := event.Message(s.b.Context(), e)
+		s.must(err)
+		m.Header.Del("Nats-Msg-Id") // the server's memory of ids is not measured here
+		// An ack costs as much as a message. So only one in 2,000 has one: the server accepts 10,000 that it has not stored yet.
+		if events++; events%2000 != 0 {
+			err = js.Conn().PublishMsg(m)
+		} else {
+			_, err = js.PublishMsg(s.b.Context(), m)
+		}
+		s.must(err)
+	}
+	s.must(js.Conn().Flush())
+	var last uint64
+	s.Until(s.b, "the log has all events", func() bool {
+		_, n, err := event.Log{JS: js, Stream: flow.Signing}.Bounds(s.b.Context())
+		s.must(err)
+		last = n
+		return last >= uint64(events)
+	})
+	s.say("filled the log with %d events of %d documents in %v", events, g.documents, time.Since(began).Round(time.Second))
+	// The indexer begins behind these events, as one does that has read them: the rebuild is measured.
+	s.must(js.DeleteConsumer(s.b.Context(), flow.Signing, flow.Indexer))
+	if out, err := s.Command(s.b, "provision", "--start", flow.Indexer+"=new"); err != nil {
+		s.b.Fatalf("%v\n%s", err, out)
+	}
 	return events
 }
 
-// searches measures the table of searches that docs/performance.md has.
-func searches(b *testing.B, i *index.Index) {
-	b.Helper()
-	page, err := i.Search(b.Context(), index.Query{})
-	if err != nil || len(page.Rows) == 0 {
-		b.Fatalf("%d rows, %v", len(page.Rows), err)
+// rebuild runs `signrelay index rebuild`.
+func (s *shelf) rebuild(events int) {
+	s.b.Helper()
+	nats := s.Processes["nats"]
+	began, natsCPU := time.Now(), testenv.CPU(s.b, nats.PID())
+	p := s.LaunchCommand(s.b, []string{"SIGNRELAY_INDEX_URL=" + s.url}, "index", "rebuild")
+	var used time.Duration
+	peak := 0
+	for tick, ended := time.NewTicker(50*time.Millisecond), false; !ended; {
+		select {
+		case <-p.Ended():
+			ended = true
+		case <-tick.C:
+			if n := testenv.PeakMemory(p.PID()); n > 0 {
+				peak, used = n, testenv.CPU(s.b, p.PID())
+			}
+		}
 	}
-	some, err := index.DocumentOf(page.Rows[7])
+	took := time.Since(began)
+	if p.ExitCode() != 0 {
+		s.b.Fatalf("the rebuild failed:\n%s", p.Output())
+	}
+	x := s.open()
+	defer func() { _ = x.Close() }()
+	is, err := x.Status(s.b.Context())
+	s.must(err)
+	s.say("rebuild: %v wall, %v CPU and %v of NATS, peak %d MB; %d documents, %d people, %.0f MB: %d bytes a document", took.Round(time.Second), used.Round(time.Second),
+		(testenv.CPU(s.b, nats.PID()) - natsCPU).Round(time.Second), peak/1e6, is.Documents, is.People, float64(is.Bytes)/1e6, is.Bytes/max(is.Documents, 1))
+	figure(s.b, "index-rebuild", float64(events)/took.Seconds())
+	figure(s.b, "index-rebuild-memory", float64(peak)/1e6)
+	s.b.ReportMetric(took.Seconds(), "rebuild-s")
+}
+
+func (s *shelf) open() *index.Index {
+	s.b.Helper()
+	x, err := index.Open(s.b.Context(), s.url)
+	s.must(err)
+	return x
+}
+
+// follow measures the lag of the indexer at a steady rate: from the time at which an event is stored to that at which the index has it.
+func (s *shelf) follow() {
+	s.b.Helper()
+	const perSecond, seconds = 200, 20
+	p := s.StartService(s.b, flow.Indexer, flow.Indexer)
+	x := s.open()
+	defer func() { _ = x.Close() }()
+	type stored struct {
+		sequence uint64
+		at       time.Time
+	}
+	all := make(chan stored, perSecond*seconds)
+	js := s.JetStream(s.b)
+	used := testenv.CPU(s.b, p.PID())
+	go func() {
+		defer close(all)
+		g := &generator{Rand: rand.New(rand.NewPCG(2, 44)), documents: perSecond * seconds / 5, from: time.Now().Add(-days * 24 * time.Hour)}
+		tick := time.NewTicker(time.Second / perSecond)
+		defer tick.Stop()
+		for range perSecond * seconds {
+			<-tick.C
+			m, err := event.Message(s.b.Context(), g.next())
+			if err != nil {
+				return
+			}
+			ack, err := js.PublishMsg(s.b.Context(), m)
+			if err != nil {
+				return
+			}
+			all <- stored{ack.Sequence, time.Now()}
+		}
+	}()
+	var lags []time.Duration
+	at := index.Position{}
+	for one := range all {
+		for at.Sequence < one.sequence {
+			time.Sleep(2 * time.Millisecond)
+			var err error
+			at, err = x.Position(s.b.Context())
+			s.must(err)
+		}
+		lags = append(lags, time.Since(one.at))
+	}
+	if len(lags) != perSecond*seconds {
+		s.b.Fatalf("%d events were stored", len(lags))
+	}
+	slices.Sort(lags)
+	used = testenv.CPU(s.b, p.PID()) - used
+	s.say("%d events/s for %d s: lag p50 %v, p95 %v, max %v; CPU of the indexer %v an event, peak %d MB", perSecond, seconds, lags[len(lags)/2].Round(time.Millisecond),
+		lags[len(lags)*95/100].Round(time.Millisecond), lags[len(lags)-1].Round(time.Millisecond), used/perSecond/seconds, testenv.PeakMemory(p.PID())/1e6)
+	figure(s.b, "index-lag", milliseconds(lags[len(lags)*95/100]))
+}
+
+// reader is a reader of a console.
+type reader struct {
+	*testing.B
+	home, token string
+	next        time.Time // the console accepts 20 searches a second
+}
+
+func (s *shelf) reader(name, roles string) (*testenv.Process, *reader) {
+	s.b.Helper()
+	address := testenv.FreeAddress(s.b)
+	p := s.StartService(s.b, flow.Console, name, "SIGNRELAY_CONSOLE_ADDR="+address, "SIGNRELAY_CONSOLE_LOCAL_ROLES="+roles)
+	r := &reader{B: s.b, home: "http://" + address}
+	_, page := r.do(http.MethodGet, "/documents", nil, "text/html")
+	_, token, _ := strings.Cut(string(page), `name="token" value="`)
+	r.token, _, _ = strings.Cut(token, `"`)
+	return p, r
+}
+
+func (r *reader) do(method, path string, form url.Values, accept string) (time.Duration, []byte) {
+	r.Helper()
+	time.Sleep(time.Until(r.next))
+	r.next = time.Now().Add(60 * time.Millisecond)
+	q, err := http.NewRequestWithContext(r.Context(), method, r.home+path, strings.NewReader(form.Encode()))
 	if err != nil {
-		b.Fatal(err)
+		r.Fatal(err)
 	}
-	p := some.People[0]
-	middle := page.Rows[0].Number / 2
-	since := page.Rows[0].SentAt
+	q.Header.Set("Accept", accept)
+	q.Header.Set("Signrelay-Token", r.token)
+	if form != nil {
+		q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	began := time.Now()
+	response, err := http.DefaultClient.Do(q)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		r.Fatalf("%s %s: status %d, %v: %.300s", method, path, response.StatusCode, err, body)
+	}
+	return time.Since(began), body
+}
+
+// results is a page of documents.
+type results struct {
+	Total     int
+	About     bool
+	Documents []struct {
+		ID, Path string
+		People   []struct{ Name, Email, Mobile string }
+	}
+}
+
+func (r *reader) results(body []byte) (page results) {
+	r.Helper()
+	if err := json.Unmarshal(body, &page); err != nil {
+		r.Fatal(err)
+	}
+	return page
+}
+
+const asked = 20 // times, each search
+
+// search measures the table of searches of docs/performance.md, and the pages of documents.
+func (s *shelf) search() {
+	s.b.Helper()
+	p, r := s.reader("console", "private,operate")
+	masked, m := s.reader("console-2", "look")
+	_, body := r.do(http.MethodGet, "/documents", nil, "application/json")
+	newest := r.results(body)
+	some := newest.Documents[7]
+	who := some.People[0]
+	first, last, _ := strings.Cut(who.Name, " ")
+	_, end, err := event.Log{JS: s.JetStream(s.b), Stream: flow.Signing}.Bounds(s.b.Context())
+	s.must(err)
+	deep := strconv.FormatUint(end/2, 36)
+	slowest := time.Duration(0)
 	for _, c := range []struct {
-		name string
-		q    index.Query
+		name, path, text string
+		by               *reader
 	}{
-		{"the newest page", index.Query{}},
-		{"a deep page", index.Query{After: middle}},
-		{"the page before a deep one", index.Query{Before: middle}},
-		{"a whole name", index.Query{Text: p.FirstName + " " + p.LastName}},
-		{"a piece of a name", index.Query{Text: p.LastName[1:5]}},
-		{"a common piece of 3 letters", index.Query{Text: "son"}},
-		{"a common piece of 7 letters", index.Query{Text: "example"}},
-		{"a common piece, deep page", index.Query{Text: "example", After: middle}},
-		{"2 letters", index.Query{Text: "an"}},
-		{"1 letter", index.Query{Text: "b"}},
-		{"an address", index.Query{Text: p.Email}},
-		{"a number", index.Query{Text: "0" + p.Mobile[3:]}},
-		{"a piece of a number", index.Query{Text: p.Mobile[5:10]}},
-		{"an id", index.Query{Text: some.ID}},
-		{"the beginning of an id", index.Query{Text: some.ID[:6]}},
-		{"a whole address, exact", index.Query{Text: p.Email, Exact: true}},
-		{"nothing", index.Query{Text: "zzzqqq"}},
-		{"source", index.Query{Source: "legal"}},
-		{"state", index.Query{State: "waiting"}},
-		{"untold", index.Query{Untold: true}},
-		{"stuck", index.Query{Stuck: true}},
-		{"since a week", index.Query{Since: since.Add(-7 * 24 * time.Hour)}},
-		{"all filters", index.Query{Source: "legal", State: "waiting", Untold: true, Stuck: true, Since: since.Add(-60 * 24 * time.Hour), Until: since.Add(-24 * time.Hour)}},
-		{"3 letters and filters", index.Query{Text: "ber", Source: "rent", State: "completed", Since: since.Add(-30 * 24 * time.Hour)}},
-		{"2 words and a filter", index.Query{Text: "lease son", State: "waiting"}},
+		{"the newest page", "?", "", r},
+		{"a deep page", "?after=" + deep, "", r},
+		{"the page before a deep one", "?before=" + deep, "", r},
+		{"a word of a title", "?q=lease", "", r},
+		{"a whole name", "?q=" + url.QueryEscape(first+" "+last), "", r},
+		{"a piece of a name", "?q=" + last[1:5], "", r},
+		{"a common piece of 3 letters", "?q=son", "", r},
+		{"a common piece of 7 letters", "?q=example", "", r},
+		{"the same, a deep page", "?q=example&after=" + deep, "", r},
+		{"the same, the page before it", "?q=example&before=" + deep, "", r},
+		{"2 letters", "?q=an", "", r},
+		{"1 letter", "?q=b", "", r},
+		{"an address", "", who.Email, r},
+		{"a number", "", "0" + who.Mobile[3:], r},
+		{"a piece of a number", "", who.Mobile[5:10], r},
+		{"an id", "", some.ID, r},
+		{"the beginning of an id", "", some.ID[:6], r},
+		{"a whole address, masked reader", "", who.Email, m},
+		{"a whole number, masked reader", "", who.Mobile, m},
+		{"nothing", "?q=zzzqqq", "", r},
+		{"source and state", "?source=legal&state=waiting", "", r},
+		{"people who were not notified", "?untold=1", "", r},
+		{"since a week", "?since=7d", "", r},
+		{"all filters", "?source=legal&state=waiting&untold=1&stuck=1&since=60d&until=24h", "", r},
+		{"3 letters and filters", "?q=ber&source=rent&state=completed&since=30d", "", r},
+		{"2 words and a filter", "?q=lease+son&state=waiting", "", r},
 	} {
-		const rounds = 20
+		process := map[bool]*testenv.Process{true: p, false: masked}[c.by == r]
+		used := testenv.CPU(s.b, process.PID())
 		var took []time.Duration
-		var total int
-		var about bool
-		used := cpu()
-		for range rounds {
-			began := time.Now()
-			found, err := i.Search(b.Context(), c.q)
+		var page results
+		for range asked {
+			method, form := http.MethodGet, url.Values(nil)
+			if c.text != "" {
+				method, form = http.MethodPost, url.Values{"q": {c.text}}
+			}
+			d, body := c.by.do(method, "/documents"+c.path, form, "application/json")
+			took, page = append(took, d), c.by.results(body)
+		}
+		slices.Sort(took)
+		s.say("%-32s p50 %4d ms  p95 %4d ms  CPU %4d ms  %d documents (about: %v)", c.name, took[asked/2].Milliseconds(), took[asked*95/100].Milliseconds(),
+			((testenv.CPU(s.b, process.PID()) - used) / asked).Milliseconds(), page.Total, page.About)
+		slowest = max(slowest, took[asked*95/100])
+	}
+	figure(s.b, "index-search", milliseconds(slowest))
+	var took []time.Duration
+	for _, path := range []string{"?", "?after=" + deep, "?q=lease&after=" + deep, "?state=completed&after=" + strconv.FormatUint(end/10, 36)} {
+		_, body := r.do(http.MethodGet, "/documents"+path, nil, "application/json")
+		for _, d := range r.results(body).Documents {
+			one, _ := r.do(http.MethodGet, d.Path, nil, "application/json")
+			took = append(took, one)
+		}
+	}
+	slices.Sort(took)
+	s.say("%d documents: p50 %v, p95 %v", len(took), took[len(took)/2].Round(time.Millisecond), took[len(took)*95/100].Round(time.Millisecond))
+	figure(s.b, "index-document", milliseconds(took[len(took)*95/100]))
+	s.say("peak of the console: %d MB; of the one for the masked reader: %d MB; of the indexer: %d MB", testenv.PeakMemory(p.PID())/1e6, testenv.PeakMemory(masked.PID())/1e6,
+		testenv.PeakMemory(s.Processes[flow.Indexer].PID())/1e6)
+	figure(s.b, "index-console-memory", float64(testenv.PeakMemory(p.PID()))/1e6)
+}
+
+// BenchmarkWithIndexer compares the throughput of the whole pipeline with an indexer and without one, in alternating rounds of one run.
+func BenchmarkWithIndexer(b *testing.B) {
+	const rounds, each = 4, 2500
+	for b.Loop() {
+		upstream := testenv.NewSlowUpstream(b, 0)
+		upstream.Mail = true
+		post := newMailbox(b)
+		h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, upstream, post.address) })
+		h.Timeout = 15 * time.Minute
+		for _, service := range testenv.Services[1:] {
+			if service != flow.Console && service != flow.Archiver {
+				h.StartService(b, service, service)
+			}
+		}
+		indexer := h.Processes[flow.Indexer]
+		sent := 0
+		round := func() time.Duration {
+			began, emails := time.Now(), post.emails.Load()
+			load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrapFrom(sent, each, "request_sent"), connections)
+			sent += each
+			h.Until(b, "each message was sent", func() bool { return len(upstream.Sent.Times()) >= sent && post.emails.Load()-emails >= each })
+			return time.Since(began)
+		}
+		idle := func() {
+			h.WaitIdle(b)
+			h.Until(b, "the index has all events", func() bool {
+				c, err := h.JetStream(b).Consumer(b.Context(), flow.Signing, flow.Indexer)
+				return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+			})
+		}
+		round() // all programs are warm
+		idle()
+		var with, without, caught, used time.Duration
+		stored := func() uint64 {
+			_, last, err := event.Log{JS: h.JetStream(b), Stream: flow.Signing}.Bounds(b.Context())
 			if err != nil {
 				b.Fatal(err)
 			}
-			took = append(took, time.Since(began))
-			total, about = found.Total, found.About
+			return last
 		}
-		slices.Sort(took)
-		b.Logf("%-30s p50 %8v  p95 %8v  CPU %8v  %d documents (about: %v)", c.name, took[rounds/2].Round(10*time.Microsecond),
-			took[rounds*95/100].Round(10*time.Microsecond), ((cpu() - used) / rounds).Round(10*time.Microsecond), total, about)
+		before := stored()
+		for n := range 2 * rounds {
+			if (n+1)/2%2 == 0 { // with, without, without, with: a change of the machine's load affects both
+				begun := testenv.CPU(b, indexer.PID())
+				took := round()
+				used += testenv.CPU(b, indexer.PID()) - begun
+				with += took
+				b.Logf("with the indexer: %.0f notifications/s", each/took.Seconds())
+				idle()
+				continue
+			}
+			indexer.Stop()
+			took := round()
+			without += took
+			b.Logf("without: %.0f notifications/s", each/took.Seconds())
+			h.WaitIdle(b)
+			began := time.Now()
+			indexer.Start()
+			idle()
+			caught += time.Since(began)
+		}
+		b.Logf("CPU of the indexer: %v a notification; it reads %.0f events/s when it is behind, with its start", used/rounds/each, float64(stored()-before)/2/caught.Seconds())
+		figure(b, "with-indexer", without.Seconds()/with.Seconds())
+		b.ReportMetric(without.Seconds()/with.Seconds(), "of-without")
 	}
+	b.ReportMetric(0, "ns/op")
 }

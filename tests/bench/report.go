@@ -61,6 +61,13 @@ var table = []row{
 	{"schedule-disk", "  NATS disk space of each, bytes", "%.0f", 0, false},
 	{"redis-callback", "Redis memory a callback, bytes", "%.0f", 110, false},
 	{"redis-message", "Redis memory a sent message, bytes", "%.0f", 200, false},
+	{"with-indexer", "notifications/s with an indexer, ratio to without", "%.2f", 0.95, true},
+	{"index-rebuild", "the search index: events/s of a rebuild", "%.0f", 11_000, true},
+	{"index-rebuild-memory", "  resident memory of it, MB", "%.0f", 300, false},
+	{"index-lag", "  event stored → in the index, 200 events/s: p95, ms", "%.0f", 1000, false},
+	{"index-search", "  the slowest kind of search, in the console: p95, ms", "%.0f", 300, false},
+	{"index-document", "  the page of a document: p95, ms", "%.0f", 200, false},
+	{"index-console-memory", "  resident memory of the console, MB", "%.0f", 300, false},
 	{"takeover", "work of a killed replica taken over, p95, s", "%.1f", 5, false},
 }
 

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -209,6 +210,32 @@ func (v visitor) documents(home string, header http.Header) {
 	post(http.StatusBadRequest, "/documents/views", "do=save")
 	post(http.StatusForbidden, "/documents/views", "do=save&name=x", "Signrelay-Token")
 	post(http.StatusNotFound, "/documents/views", "do=delete&view=none")
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		v.tooManySearches(home, method, header)
+	}
+}
+
+// tooManySearches searches until the console refuses it: by ten callers at once, because one may be slower than the limit of 20 a second.
+func (v visitor) tooManySearches(home, method string, header http.Header) {
+	header = maps.Clone(header)
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	refused := make(chan bool, 1)
+	var callers sync.WaitGroup
+	for range 10 {
+		callers.Go(func() {
+			for len(refused) == 0 && v.t.Context().Err() == nil {
+				req := v.request(method, home+"/documents", header, "")
+				if a := send(v.t, req); a.status == http.StatusTooManyRequests {
+					select {
+					case refused <- true:
+						v.o.check(v.t, "/documents", req, a)
+					default:
+					}
+				}
+			}
+		})
+	}
+	callers.Wait()
 }
 
 func (v visitor) withoutNATS() {

@@ -295,6 +295,12 @@ func (e *Env) Prepared(ctx context.Context, t testing.TB, args ...string) *exec.
 	return cmd
 }
 
+// LaunchCommand starts a command of the program signrelay, built as the environment's variant, and does not wait for its end.
+func (e *Env) LaunchCommand(t testing.TB, env []string, args ...string) *Process {
+	t.Helper()
+	return newProcess(t, "signrelay "+strings.Join(args, " "), ProgramAs(t, "signrelay", e.Variant), "", slices.Concat(e.env, env), args...).Launch()
+}
+
 // Message is a message that a signer received, as the sandbox reports it.
 type Message struct {
 	Channel   string `json:"channel"`

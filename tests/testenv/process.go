@@ -118,6 +118,19 @@ func (p *Process) Stop() int {
 // Ended returns a channel that is closed when the program has ended for any reason.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
+// Killed reports whether the program was ended by SIGKILL. It waits for the end.
+func (p *Process) Killed() bool {
+	<-p.ended
+	status, is := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return is && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// ExitCode returns the exit status. It waits for the end.
+func (p *Process) ExitCode() int {
+	<-p.ended
+	return p.cmd.ProcessState.ExitCode()
+}
+
 // PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

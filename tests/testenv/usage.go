@@ -37,19 +37,30 @@ func CPU(t testing.TB, pid int) time.Duration {
 // Memory returns the resident memory of a process in bytes; Linux only.
 func Memory(t testing.TB, pid int) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	n, err := memory(pid, "VmRSS:")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n
+}
+
+// PeakMemory returns the most resident memory that a process ever had, in bytes; 0 if it has ended. Linux only.
+func PeakMemory(pid int) int {
+	n, _ := memory(pid, "VmHWM:")
+	return n
+}
+
+func memory(pid int, field string) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
 	for line := range strings.Lines(string(status)) {
-		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+		if rest, found := strings.CutPrefix(line, field); found {
 			var kilobytes int
-			if _, err := fmt.Sscanf(strings.TrimSpace(rest), "%d kB", &kilobytes); err != nil {
-				t.Fatal(err)
-			}
-			return kilobytes << 10
+			_, err := fmt.Sscanf(strings.TrimSpace(rest), "%d kB", &kilobytes)
+			return kilobytes << 10, err
 		}
 	}
-	t.Fatal("no VmRSS")
-	return 0
+	return 0, fmt.Errorf("no %s", field)
 }

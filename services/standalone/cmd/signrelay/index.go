@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -21,11 +22,13 @@ func indexStatusFlags(fs *flag.FlagSet) {
 	fs.Bool("json", false, "print the status as one JSON object")
 }
 
+var errNoIndex = errors.New("the settings have no search index: set index.url")
+
 // openIndex opens the index of the settings. It waits for no other process.
 func openIndex(ctx context.Context, c *call) (*index.Index, error) {
 	is := indexsettings.Section.Of(standalone.WithIndex(c.cfg))
 	if !is.On() {
-		return nil, errors.New("the settings have no search index: set index.url")
+		return nil, errNoIndex
 	}
 	return index.Open(ctx, is.URL)
 }
@@ -85,6 +88,9 @@ func indexStatusCommand(ctx context.Context, c *call) error {
 	return nil
 }
 
+// rebuildMemory is the soft limit of Go's memory during a rebuild. SQLite has 100 MiB of its own.
+const rebuildMemory = 112 << 20
+
 // indexRebuild builds the index again. An interrupt leaves the old one.
 func indexRebuild(ctx context.Context, c *call) error {
 	if len(c.args) > 0 {
@@ -100,6 +106,7 @@ func indexRebuild(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(rebuildMemory))
 	began := time.Now()
 	bar := progressBar{c: c, began: began}
 	err = indexer.Rebuild(ctx, env.JS, i, bar.show)

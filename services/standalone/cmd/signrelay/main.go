@@ -71,6 +71,7 @@ var commands = []command{
 	{"doctor", "", "check an installation, and report each fault and its fix", doctorFlags, doctorCommand},
 	{"send", "<provider> [<sample>]", "send a sample callback to ingest; without a sample, list them", sendFlags, send},
 	{"tail", "[<subject filter>]", "show events as they are stored", tailFlags, tail},
+	{"documents", "[<text>]", "find documents by a piece of a title, a name or an id, by an address, a number, and filters", documentsFlags, listDocuments},
 	{"timeline", aDocument, "show everything that happened to one document", eventFlags, timeline},
 	{"verify", "<event>|<document>", "check the signatures of kept callbacks again, with the keys of today", jsonFlag, verify},
 	{"renormalize", "", "read kept callbacks with this version, and show or store what differs from the log", renormalizeFlags, renormalize},
