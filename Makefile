@@ -125,6 +125,10 @@ guards: redis-server node-packages ## Remove each guard against an attack in tur
 bench: build redis-server ## Measure: callbacks per second, CPU per callback, memory, start, replicas, the cost of a million callbacks (up to an hour)
 	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 90m ./bench/... ./kafka
 
+.PHONY: screenshots
+screenshots: chromium node-packages ## Take the pictures of docs/console.md again
+	@mkdir -p docs/console && cd tests && SIGNRELAY_TEST_SCREENSHOTS=$(CURDIR)/docs/console go test -vet=off -count=1 -run '^TestBusyPagesAreAccessible$$' ./console
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (30s), and print the number of executions
 	@.ci/fuzz

@@ -30,8 +30,8 @@ type HeldMessage struct {
 	Reason   string
 	Fault    string
 	Since    time.Time
-	Attempts int       // 0 if unknown
-	Next     time.Time // of the next attempt; zero if unknown
+	Attempts int       // 0 if it was not tried: of the messages that are held for one reason, only one at a time is
+	Next     time.Time // of the next attempt with a message that is held for this reason; zero if unknown
 	Others   int       // messages of all documents that are held for the same reason
 	Limit    bool      // it is beyond a limit: an operator may release it alone
 	Country  string    // ISO 3166, if the settings do not allow texts to it

@@ -23,7 +23,11 @@ const (
 
 func (x *explainer) next() []Next {
 	var all []Next
-	add := func(n Next) { all = append(all, n) }
+	add := func(n Next) { // two messages to one person that wait for one thing are one line
+		if !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
 	for i := range x.d.People {
 		x.nextMessages(i, add)
 		x.nextReminders(i, add)
@@ -86,10 +90,10 @@ func (x *explainer) nextMessage(i int, m *Message, add func(Next)) {
 	switch {
 	case m.Outcome == Held && held >= 0 && x.facts.Held[held].Limit:
 		add(Next{When: "when an operator releases it", Text: what + " leaves", Person: i})
-	case m.Outcome == Held && held >= 0 && !x.facts.Held[held].Next.IsZero():
-		text := what + " is tried again"
+	case m.Outcome == Held && held >= 0 && x.facts.Held[held].Next.After(x.now):
+		text := what + " leaves, if another held one is taken then"
 		if n := x.facts.Held[held].Attempts; n > 0 {
-			text += ", attempt " + strconv.Itoa(n+1)
+			text = what + " is tried again, attempt " + strconv.Itoa(n+1)
 		}
 		add(Next{At: x.facts.Held[held].Next, Text: text, Person: i})
 	case m.Outcome == Held:

@@ -445,7 +445,8 @@ var factWords = map[string]string{
 
 // actionWords say what operator.acted is about.
 var actionWords = map[string]string{
-	"look": "Looked at names and texts", event.ActionCancelReminders: "Cancelled reminders", "archive": "Archived the files again", "drop": "Dropped a dead letter",
+	"look": "Looked at names and texts", "refused-erase": "Tried to erase without the role, which was refused",
+	event.ActionCancelReminders: "Cancelled reminders", "archive": "Archived the files again", "drop": "Dropped a dead letter",
 	"release": "Released a held message", "release-channels": "Released the held messages of a channel", "drop-callbacks": "Dropped a callback",
 }
 
@@ -459,6 +460,9 @@ func ActionWords(action string) string {
 
 // ProviderName returns the name of a provider for the reader; its id if it is not known.
 func ProviderName(provider string) string { return cmp.Or(providerNames[provider], provider) }
+
+// MessageWord returns how a page calls a kind of message: "reminder 2", "invitation".
+func MessageWord(kind string, number int) string { return numbered(kind, number) }
 
 // ChannelWord returns how a page calls the message of a channel: "text".
 func ChannelWord(channel string) string { return channelWord(channel) }

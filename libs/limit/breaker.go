@@ -125,6 +125,16 @@ func (b *Breaker) close() {
 	b.reason, b.closed = "", time.Now()
 }
 
+// Next returns when the next probe may go; zero while the breaker is closed.
+func (b *Breaker) Next() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reason == "" {
+		return time.Time{}
+	}
+	return b.next
+}
+
 // State returns the reason why the breaker is open (empty while it is closed), when a call last worked, and when it was last closed or made.
 func (b *Breaker) State() (reason string, worked, closed time.Time) {
 	b.mu.Lock()

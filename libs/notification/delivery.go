@@ -270,8 +270,8 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 		r.Again = false
 	}
 	if o.Kind() == outcome.Held {
-		d.gates.hold(o)
-		return d.hold(ctx, in, r, before, outcome.PutOff(recheckAfter, "operator", err))
+		d.gates.hold(ctx, o)
+		return d.hold(ctx, in, r, before, 1, outcome.PutOff(recheckAfter, "operator", err))
 	}
 	if tried && r.Held != nil {
 		r.Held, r.Resumed = nil, time.Now()
@@ -297,11 +297,12 @@ func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	if !operatorMustAct(closed.why) {
 		return d.orExpired(in.Stored, in.Replays, errors.Join(outcome.Later(closed.wait, "circuit-open"), closed.why))
 	}
-	return d.hold(ctx, in, r, *r, errors.Join(outcome.Later(closed.wait, "operator"), closed.why))
+	return d.hold(ctx, in, r, *r, 0, errors.Join(outcome.Later(closed.wait, "operator"), closed.why))
 }
 
-// hold records a message as held, unless it is held already, and publishes notification.deferred once. err is the error for the stage.
-func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, err error) error {
+// hold records a message as held, unless it is held already, and publishes notification.deferred once. tries is 1 if the message was just tried. err is
+// the error for the stage.
+func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, tries int, err error) error {
 	n, now, o := in.Data, time.Now(), outcome.Of(err)
 	country := ""
 	if forbidden := new(notAllowedError); errors.As(err, &forbidden) {
@@ -317,13 +318,18 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 		}
 		switch {
 		case r.Held != nil:
-			held.Since = r.Held.Since
+			held.Since, held.Tries = r.Held.Since, r.Held.Tries
 		case r.Resumed.IsZero():
 			if unpublished := d.publish(ctx, Deferred(n, d.stage, now, o.Cause(), o.Fault(), country)); unpublished != nil {
 				return errors.Join(err, unpublished)
 			}
 		}
 		r.Held = held
+	}
+	if tries > 0 {
+		tried := *r.Held
+		tried.Tries += tries
+		r.Held = &tried
 	}
 	if *r != before {
 		if unwritten := d.attempts.write(ctx, keyOf(in), r); unwritten != nil {

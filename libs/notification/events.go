@@ -17,13 +17,30 @@ import (
 
 // Requested returns the event that the stage created n.
 func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.SigningEvent {
-	return progress(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at)
+	return whom(n, progress(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at))
+}
+
+// whom adds to an event whom the message is for: the name, and the address or the number to which it goes. A provider's callback names only who acted, so
+// without it no search finds a signer before the signature. A source that keeps no texts keeps no names either. The message's other events name the
+// person by the id.
+func whom(n *notifyv1.Notification, e *signingv1.SigningEvent) *signingv1.SigningEvent {
+	if who, to := e.GetRecipient(), n.GetTo(); who != nil && n.GetKeepText() {
+		who.FirstName, who.LastName = to.GetFirstName(), to.GetLastName()
+		switch n.GetChannel() {
+		case event.SMS:
+			who.Mobile = to.GetMobile()
+		case event.Email:
+			who.Email = to.GetEmail()
+		case notifyv1.Channel_CHANNEL_UNSPECIFIED:
+		}
+	}
+	return e
 }
 
 // Suppressed returns the event that the stage could not create n. The reason is bounded and never personal. Each reason has its own event. If
 // n has no channel, because no address is known, the event has none.
 func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
-	e := progress(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
+	e := whom(n, progress(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at))
 	e.Notice.Reason = reason
 	if n.GetChannel() == notifyv1.Channel_CHANNEL_UNSPECIFIED {
 		e.Notice.Channel = ""

@@ -3,6 +3,7 @@ package notification
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -135,14 +136,24 @@ func (p pass) report(circuit, account, reason limit.Result, why string) {
 	p.reason.End(reason, why)
 }
 
-// hold closes the gate for an outcome's scope.
-func (g *gates) hold(o outcome.Outcome) {
+// hold closes the gate for an outcome's scope, and stores when its next message is tried.
+func (g *gates) hold(ctx context.Context, o outcome.Outcome) {
+	var gate *limit.Breaker
 	switch o.Scope() {
 	case outcome.Account:
-		g.account.Open(o.Cause())
+		gate = g.account
 	case outcome.Reason:
-		g.reason(o.Cause()).Open(o.Cause())
+		gate = g.reason(o.Cause())
 	case outcome.Input, outcome.Service:
+		return
+	}
+	gate.Open(o.Cause())
+	data, err := json.Marshal(probe{Next: gate.Next()})
+	if err == nil {
+		_, err = g.bucket.Put(ctx, probeKey(g.channel, o.Cause()), data)
+	}
+	if err != nil {
+		g.log.WarnContext(ctx, "the time of the next attempt is not shown: it could not be stored", "channel", g.channel, "reason", o.Cause(), "error", err)
 	}
 }
 

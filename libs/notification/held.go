@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,6 +30,11 @@ type Held struct {
 	Country string `json:"country,omitempty"`
 	// Limit is true if the message is beyond the settings' limits. Such a message can be released individually.
 	Limit bool `json:"limit,omitempty"`
+	// Tries is the number of its attempts that the vendor or the mail server refused for an operator's reason. Of the messages that are held for one reason, only one at a
+	// time is tried, so most have none.
+	Tries int `json:"tries,omitempty"`
+	// Next is when the sender next tries one of the messages that are held for this reason. Only HeldOf sets it; zero if it is not known.
+	Next time.Time `json:"next,omitzero"`
 
 	key    string // of its record
 	single bool   // only messages with its reason are held, not all of its channel
@@ -106,8 +112,51 @@ func HeldOf(ctx context.Context, js jetstream.JetStream, ids map[string][]string
 			all = append(all, r.held(m.Subject[len(prefix):]))
 		}
 	}
-	return all, nil
+	return all, nextTries(ctx, js, all)
 }
+
+// nextTries sets Next of held messages, from what the senders stored about the last attempt for each reason.
+func nextTries(ctx context.Context, js jetstream.JetStream, all []Held) error {
+	const prefix = "$KV." + flow.Attempts + "."
+	next := map[string]time.Time{} // by key
+	var subjects []string
+	for _, h := range all {
+		if key := probeKey(h.Channel, h.Reason); !h.Limit && !slices.Contains(subjects, prefix+key) {
+			subjects = append(subjects, prefix+key)
+		}
+	}
+	if len(subjects) == 0 {
+		return nil
+	}
+	for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Last(ctx, subjects...) {
+		if err != nil {
+			return fmt.Errorf("look up the next attempt: %w", err)
+		}
+		var p probe
+		if m.Header.Get("KV-Operation") != "" {
+			continue
+		}
+		if err := json.Unmarshal(m.Data, &p); err != nil {
+			return fmt.Errorf("read %s: %w", m.Subject[len(prefix):], err)
+		}
+		next[m.Subject[len(prefix):]] = p.Next
+	}
+	for i, h := range all {
+		if !h.Limit {
+			all[i].Next = next[probeKey(h.Channel, h.Reason)]
+		}
+	}
+	return nil
+}
+
+// probe is what a sender stores when a held message was refused again. It is one record for each channel and reason: one write for each attempt, of
+// which there are at most one a minute and replica, instead of one for each of the messages that wait.
+type probe struct {
+	Next time.Time `json:"next"`
+}
+
+// probeKey is within the keys that the channel's sender may write. No notification has the id gate.
+func probeKey(channel, reason string) string { return "message." + channel + ".gate." + reason }
 
 // ReleaseLimited releases a message that is beyond the settings' limits. Its sender notices this within a minute. If the message is not held
 // any more, nothing changes.

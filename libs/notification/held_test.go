@@ -104,6 +104,16 @@ func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	if len(held) != 3 {
 		t.Errorf("%d are listed", len(held))
 	}
+	// One was tried. It and those that wait behind it are tried again in a minute.
+	asked, err := notification.HeldOf(t.Context(), s.Env.JS, map[string][]string{"email": {"n1", "n2", "n3", "other"}})
+	if err != nil || len(asked) != 3 {
+		t.Fatalf("asked for: %v, %v", asked, err)
+	}
+	for _, h := range asked {
+		if wait := time.Until(h.Next); h.Tries != map[string]int{"n1": 1}[h.ID] || wait <= 0 || wait > time.Hour { // an hour in tests
+			t.Errorf("%s was tried %d times, and one is tried again in %v", h.ID, h.Tries, wait)
+		}
+	}
 	err = testutil.GatherAndCompare(s.Env.Metrics.(*prometheus.Registry), strings.NewReader(`
 		# HELP signrelay_held_messages Messages that wait for the operator, as far as this replica has seen them in the last three minutes.
 		# TYPE signrelay_held_messages gauge

@@ -173,11 +173,11 @@ func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		return 0, nil
 	}
 	if held := r.Held; held != nil && held.Limits == d.limits.fingerprint {
-		return 0, d.hold(ctx, in, r, *r, errors.Join(outcome.Later(recheckAfter, "operator"), NotAllowed(held.Reason, held.Country)))
+		return 0, d.hold(ctx, in, r, *r, 0, errors.Join(outcome.Later(recheckAfter, "operator"), NotAllowed(held.Reason, held.Country)))
 	}
 	room, err = d.limits.check(ctx, in.ID, in.Data)
 	if !operatorMustAct(err) {
 		return room, err
 	}
-	return 0, d.hold(ctx, in, r, *r, outcome.PutOff(recheckAfter, "operator", err))
+	return 0, d.hold(ctx, in, r, *r, 0, outcome.PutOff(recheckAfter, "operator", err))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 func example() *notifyv1.Notification {
@@ -104,5 +105,21 @@ func TestOutcomes(t *testing.T) {
 	}
 	if s := sent.String() + requested.String() + suppressed.String(); strings.Contains(s, "eric") || strings.Contains(s, "Eric") {
 		t.Errorf("event %s", s)
+	}
+	kept := example() // of a source that keeps texts
+	kept.KeepText = true
+	for channel, e := range map[notifyv1.Channel]func(*notifyv1.Notification) *signingv1.SigningEvent{
+		notifyv1.Channel_CHANNEL_EMAIL: func(n *notifyv1.Notification) *signingv1.SigningEvent {
+			return notification.Requested(n, "enricher", time.Unix(1, 0))
+		},
+		notifyv1.Channel_CHANNEL_SMS: func(n *notifyv1.Notification) *signingv1.SigningEvent {
+			return notification.Suppressed(n, "enricher", time.Unix(1, 0), "no-address")
+		},
+	} {
+		kept.Channel, kept.To.Mobile = channel, "+13175550100"
+		who := e(kept).GetRecipient()
+		if who.GetFirstName() != "Eric" || (who.GetEmail() != "") != (channel == notifyv1.Channel_CHANNEL_EMAIL) || (who.GetMobile() != "") != (channel == notifyv1.Channel_CHANNEL_SMS) {
+			t.Errorf("by %s the message is for %v", channel, who)
+		}
 	}
 }

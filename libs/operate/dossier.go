@@ -184,6 +184,7 @@ func (o *Operator) heldOf(ctx context.Context, d *document.Document) ([]document
 	for _, h := range found {
 		all = append(all, document.HeldMessage{
 			ID: h.ID, Kind: h.Kind, Channel: h.Channel, Reason: h.Reason, Fault: string(h.Fault), Since: h.Since, Limit: h.Limit, Country: h.Country,
+			Attempts: h.Tries, Next: h.Next,
 		})
 	}
 	return all, nil

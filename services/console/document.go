@@ -200,6 +200,15 @@ func (r *Request) documentData(got operate.Dossier) (*documentData, error) {
 	if err != nil {
 		return nil, err
 	}
+	held := r.Console.sampler.snapshot().Held // at most three samples old
+	for i := range got.Facts.Held {
+		h := &got.Facts.Held[i]
+		for _, g := range held {
+			if g.Reason == h.Reason && g.Stage == event.ChannelNamed(h.Channel).Stage {
+				h.Others = max(g.Count-1, 0)
+			}
+		}
+	}
 	d := &got.Document
 	if !private {
 		d = d.Masked()

@@ -44,16 +44,11 @@ func roleOf(a operate.Action) Role {
 // actions returns what can be done with a document now.
 func (r *Request) actions(got operate.Dossier) []actionView {
 	d, path := &got.Document, DocumentPath(got.Is.Provider, got.Is.Source, r.PathValue("document"))
-	name := func(i int) string {
-		if r.Can(Private) {
-			return d.NameOf(i)
-		}
-		return d.Masked().NameOf(i)
-	}
-	var waiting, all []string
+	names := r.namesOf(got)
+	var waiting []string
 	for i := range d.People {
-		if all = append(all, name(i)); d.People[i].SignedAt.IsZero() && d.People[i].State != document.RefusedState && d.People[i].ID != "" {
-			waiting = append(waiting, name(i))
+		if d.People[i].SignedAt.IsZero() && d.People[i].State != document.RefusedState && d.People[i].ID != "" {
+			waiting = append(waiting, names.all[i])
 		}
 	}
 	erased := d.State == document.Erased
@@ -62,23 +57,23 @@ func (r *Request) actions(got operate.Dossier) []actionView {
 	case erased:
 		ended = "The document was erased."
 	case d.State.Ended():
-		ended = "The document has ended, so nobody is invited or reminded."
+		ended = "The document has ended, so no person is invited or reminded."
 	}
 	dead := len(got.Facts.Dead)
 	list := []actionView{
-		{Do: operate.Replay, Label: "Replay " + counted(dead, "dead letter") + "…", Effect: "Each goes back to its stage. What the log shows as sent is not sent again."},
-		{Do: operate.Resend, Label: "Invite again…", Effect: "One person gets the invitation once more, by the channels you choose. The others get nothing."},
-		{Do: operate.CancelReminders, Label: "Cancel reminders…", Effect: "No further reminders. The people are not notified of that."},
+		{Do: operate.Replay, Label: "Replay " + counted(dead, "dead letter") + "…", Effect: "Each goes back to its stage" + prefixed(", for ", few(names.dead, "and")) + ". What the log shows as sent is not sent again."},
+		{Do: operate.Resend, Label: "Invite again…", Effect: capitalized(few(waiting, "or")) + " gets the invitation once more, by the channels you choose." + onlyIf(len(names.all) > 1, " The others get nothing.")},
+		{Do: operate.CancelReminders, Label: "Cancel reminders…", Effect: "No further reminders" + prefixed(" to ", few(names.reminded, "and")) + ". No message says that they stop."},
 		{Do: operate.ArchiveAgain, Label: "Archive again…", Effect: "The files are requested from " + document.ProviderName(got.Is.Provider) + " and stored. No person gets a message."},
 		{Do: evidenceAction, Label: "Evidence file", Effect: counted(len(got.Events), "event") + " with their callbacks and proofs as one ZIP. It holds names; your download is an event.", Path: path + "?get=evidence"},
 	}
 	if got.Facts.LegalHold == nil {
-		list = append(list, actionView{Do: operate.HoldDocument, Label: "Legal hold…", Effect: "The document is not erased and its events are kept beyond the age of the log, until the hold ends."})
+		list = append(list, actionView{Do: operate.HoldDocument, Label: "Legal hold…", Effect: "The document is not erased and its events are kept beyond the age of the log, until the hold ends. No person gets a message."})
 	} else {
-		list = append(list, actionView{Do: operate.ReleaseDocument, Label: "End the legal hold…", Effect: "The document gets the age of the log again, and can be erased."})
+		list = append(list, actionView{Do: operate.ReleaseDocument, Label: "End the legal hold…", Effect: "The document gets the age of the log again, and can be erased. No person gets a message."})
 	}
 	list = append(list, actionView{Do: operate.Erase, Label: "Erase…", Danger: true,
-		Effect: "This cannot be undone. Names, addresses and texts of " + numberOfPeople(len(all)) + " go. The plan says from where, and what stays."})
+		Effect: "This cannot be undone. Names, addresses and texts of " + few(names.all, "and") + " go. The plan says from where, and what stays."})
 	block := map[operate.Action]string{
 		operate.Resend: ended, operate.CancelReminders: ended,
 	}
@@ -127,6 +122,67 @@ func (r *Request) actions(got operate.Dossier) []actionView {
 	return list
 }
 
+// peopleNames are the names of a document's people as the reader may see them.
+type peopleNames struct {
+	all            []string // in the order of the people
+	dead, reminded []string // those of dead letters, and those with a scheduled reminder
+}
+
+func (r *Request) namesOf(got operate.Dossier) (names peopleNames) {
+	shown := &got.Document
+	if !r.Can(Private) {
+		shown = shown.Masked()
+	}
+	for i := range shown.People {
+		names.all = append(names.all, shown.NameOf(i))
+	}
+	add := func(into *[]string, id string) {
+		i := slices.IndexFunc(got.Document.People, func(p document.Person) bool { return id != "" && p.ID == id })
+		if i >= 0 && !slices.Contains(*into, names.all[i]) {
+			*into = append(*into, names.all[i])
+		}
+	}
+	for _, l := range got.Facts.Dead {
+		add(&names.dead, l.Person)
+	}
+	for _, n := range got.Facts.Reminders {
+		add(&names.reminded, n.Person)
+	}
+	return names
+}
+
+// few returns up to three names as a list, otherwise the number of people; empty for none.
+func few(names []string, word string) string {
+	switch n := len(names); {
+	case n == 0:
+		return ""
+	case n == 1:
+		return names[0]
+	case n > 3 && word == "or":
+		return "one of " + numberOfPeople(n)
+	case n > 3:
+		return numberOfPeople(n)
+	default:
+		return strings.Join(names[:n-1], ", ") + " " + word + " " + names[n-1]
+	}
+}
+
+func prefixed(prefix, text string) string { return onlyIf(text != "", prefix+text) }
+
+func onlyIf(holds bool, text string) string {
+	if holds {
+		return text
+	}
+	return ""
+}
+
+func capitalized(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
 // planView is the page of a plan.
 type planView struct {
 	Title    string         `json:"title"`
@@ -134,6 +190,7 @@ type planView struct {
 	People   []personView   `json:"people,omitempty"` // among whom the user chooses
 	To       string         `json:"to,omitempty"`
 	Name     string         `json:"name,omitempty"` // of the chosen person
+	Whom     string         `json:"whom,omitempty"` // whom the action concerns, if no person was chosen
 	Channels []channelView  `json:"channels,omitempty"`
 	Plan     *operate.Plan  `json:"plan,omitempty"`
 	Refused  string         `json:"refused,omitempty"`
@@ -206,6 +263,7 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 	}
 	switch v.Do {
 	case operate.Replay:
+		v.Whom = few(r.namesOf(got).dead, "and")
 		only := got.SelectDead()
 		if len(only.Keys) == 0 {
 			v.Refused = "The document has no dead letters."
@@ -213,6 +271,7 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 		}
 		return &only, nil
 	case operate.Erase:
+		v.Whom = few(r.namesOf(got).all, "and")
 		id := []rune(r.PathValue("document"))
 		v.Sure = string(id[max(0, len(id)-4):])
 		v.Stays = fmt.Sprintf("What stays: that a document was sent to %s, and when.", numberOfPeople(len(got.Document.People)))
@@ -227,6 +286,7 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 			v.To, v.People[0].On = strconv.Itoa(v.People[0].Number), true
 		}
 		if v.To == "" && v.Do == operate.CancelReminders {
+			v.Whom = few(r.namesOf(got).reminded, "and")
 			break
 		}
 		i := slices.IndexFunc(v.People, func(p personView) bool { return p.On })
@@ -300,6 +360,9 @@ func documentAction(r *Request) (View, error) {
 		return View{}, err
 	}
 	do := operate.Action(cmp.Or(r.URL.Query().Get("do"), r.PostForm.Get("do")))
+	if do == operate.Erase && !r.Can(Erase) {
+		return View{}, r.refuseErasure(got)
+	}
 	v, err := r.plan(got, do, r.PostForm)
 	if err != nil {
 		return View{}, err
@@ -350,4 +413,16 @@ func documentAction(r *Request) (View, error) {
 		return View{}, err
 	}
 	return View{Next: DocumentPath(got.Is.Provider, got.Is.Source, r.PathValue("document")) + "?job=" + url.QueryEscape(job.ID), Data: job}, nil
+}
+
+// refuseErasure stores in the log that a reader without the role tried to erase the document. The page has no button for that, so it is no mistake.
+func (r *Request) refuseErasure(got operate.Dossier) error {
+	detail := fmt.Sprintf("To erase takes the role %s. You have %s. Nothing was done", Erase, cmp.Or(r.Reader.Roles.String(), "no role"))
+	if got.Document.State != document.Erased { // an event would bring the id back
+		if err := r.Console.operator.Refused(r.Context(), got.Is, operate.Erase, r.user()); err != nil {
+			return fmt.Errorf("store that an erasure was refused: %w", err)
+		}
+		detail += ", and your try is in the log"
+	}
+	return &Problem{Status: http.StatusForbidden, Title: "Your role may not do this", Detail: detail + "."}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"html/template"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,13 +19,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -97,6 +101,29 @@ func (b *bench) story(id string) {
 	notice(event.NotificationSent, second, "email", &signingv1.Notice{Text: "Please sign, Jack: https://sign.example/l/…", Subject: "Please sign, Jack"})
 	notice(event.NotificationRequested, second, "sms", &signingv1.Notice{})
 	notice(event.NotificationDeferred, second, "sms", &signingv1.Notice{Reason: "bad-credentials", Fault: "operator"})
+}
+
+// callback stores an event with its callback.
+func (b *bench) callback(id, body string) *signingv1.SigningEvent {
+	b.t.Helper()
+	return b.tell(id, event.DocumentCreated, func(e *signingv1.SigningEvent) {
+		e.Callback = &signingv1.Callback{Id: event.CallbackID("onboarding", "pleasesign", "POST", "", "", []byte(body)), Method: "POST", Path: "/webhooks/pleasesign/onboarding", Body: []byte(body)}
+	})
+}
+
+// remind schedules a reminder for tomorrow, as the reminder does.
+func (b *bench) remind(id string, who *signingv1.Recipient) {
+	b.t.Helper()
+	due := time.Now().Add(24 * time.Hour)
+	m, err := event.Message(b.t.Context(), &signingv1.SigningEvent{
+		Id: "due-" + id + who.GetId(), Source: "onboarding", Provider: "pleasesign", Type: event.ReminderDue, OccurredAt: timestamppb.New(due), Document: &signingv1.Document{Id: id},
+		Recipient: &signingv1.Recipient{Id: who.GetId()}, Verification: signingv1.Verification_VERIFICATION_INTERNAL, Attributes: map[string]string{"number": "1"},
+	})
+	if err == nil {
+		m.Subject = flow.ReminderSubject("onboarding", "pleasesign", id, who.GetId())
+		flow.Schedule(m, due, flow.DueSubject("onboarding", "pleasesign", id, who.GetId()))
+	}
+	b.Publish(m, err)
 }
 
 func pathOf(id string) string { return console.DocumentPath("pleasesign", "onboarding", id) }
@@ -377,5 +404,165 @@ func TestRecordedStoriesHaveAPage(t *testing.T) {
 				t.Errorf("%s %s: %v, %.300s", provider, id, err, body)
 			}
 		}
+	}
+}
+
+// A callback whose signature still verifies says so, with the secret of today; one whose bytes have changed does not verify, and a secret that is gone
+// cannot check it.
+func TestRawCallbackIsStillTrue(t *testing.T) {
+	t.Parallel()
+	b := openWith(t, []string{"private"}, func(c *config.Config) {
+		c.Sources = []config.Source{providers.NewSource("pleasesign", "onboarding", "webhook.secrets=older,newer")}
+	})
+	signer := providers.NewSource("pleasesign", "onboarding", "webhook.secrets=newer")
+	at := providers.All[slices.IndexFunc(providers.All, func(p pack.Pack) bool { return p.Name == "pleasesign" })]
+	body := []byte(`{"event":"document.created"}`)
+	signed, err := at.Sign(signer, nil, pack.Request{Method: http.MethodPost, Header: http.Header{}, Body: body})
+	if err != nil {
+		t.Fatal(err)
+	}
+	webhook, err := at.Webhook(b.Env.Config.Sources[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified, err := webhook.Verify(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	callback := &signingv1.Callback{
+		Id: event.CallbackID("onboarding", "pleasesign", "POST", "", "", body), Method: "POST", Path: "/webhooks/pleasesign/onboarding", Body: body,
+		Key: verified.Key.Setting, KeyFingerprint: verified.Key.Fingerprint,
+	}
+	for name, values := range signed.Header {
+		callback.Headers = append(callback.Headers, &signingv1.Header{Name: name, Value: values[0]})
+	}
+	good := b.tell("D1", event.DocumentSent, func(e *signingv1.SigningEvent) { e.Callback = callback })
+	changed := proto.CloneOf(callback)
+	changed.Body = []byte(`{"event":"document.changed"}`)
+	bad := b.tell("D1", event.DocumentCreated, func(e *signingv1.SigningEvent) { e.Callback = changed })
+	for id, want := range map[string]string{good.GetId(): "Still true", bad.GetId(): "Does not verify"} {
+		if _, page := b.get(b.browser(), pathOf("D1")+"?raw="+id); !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	_, page := b.get(b.browser(), pathOf("D1")+"?raw="+good.GetId())
+	if !strings.Contains(page, "checked again just now, with secret 2.") || strings.Contains(page, "another key") {
+		t.Errorf("the key of today:\n%s", page)
+	}
+	// The secret has moved to the first place: it is the same key. Then it is gone.
+	for setting, want := range map[string]string{"webhook.secrets=newer": "checked again just now, with secret 1.", "webhook.secrets=other": "the key of then is no longer in the settings"} {
+		b.Env.Config.Sources = []config.Source{providers.NewSource("pleasesign", "onboarding", setting)}
+		b.Env.Live = config.NewLive(b.Env.Config)
+		later := b.restart()
+		if _, page := later.get(later.browser(), pathOf("D1")+"?raw="+good.GetId()); !strings.Contains(page, want) {
+			t.Errorf("with %s the page lacks %q:\n%s", setting, want, page)
+		}
+	}
+}
+
+// Each action says beside its button what it does and to whom, and its plan says it again before anything is done.
+func TestEachActionSaysWhatItDoesToWhom(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	b := openWith(t, consolesettings.Roles, func(c *config.Config) { archivesettings.Section.In(c).URL = "file://" + folder })
+	b.story("D1")
+	b.remind("D1", second)
+	b.bury(b.tell("D1", event.RecipientOpened, func(e *signingv1.SigningEvent) { e.Recipient = second }))
+	b.tell("D2", event.DocumentSent, func(*signingv1.SigningEvent) {})
+	b.tell("D2", event.RecipientSigned, func(e *signingv1.SigningEvent) { e.Recipient = first })
+	b.tell("D2", event.DocumentCompleted, func(*signingv1.SigningEvent) {})
+	b.tell("D3", event.DocumentSent, func(*signingv1.SigningEvent) {})
+	if _, err := erase.Hold(t.Context(), b.Env.JS, erase.Document{Source: "onboarding", Provider: "pleasesign", Token: "D3"}, erase.Order{By: "mara", Reason: "TICKET-3"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	jack := "Jack" + hostile + " Wilson"
+	rows := map[operate.Action]struct {
+		id     string
+		effect []string // beside the button
+		plan   []string
+		button string
+	}{
+		operate.Replay:          {"D1", []string{"Each goes back to its stage, for " + jack + "."}, []string{"1 dead letter goes back to its stage, for ", "Wilson"}, "Replay 1 dead letter"},
+		operate.Resend:          {"D1", []string{jack + " gets the invitation once more", "The others get nothing."}, []string{"Wilson gets the invitation once more. The others get nothing.", "1 text leaves, to 1 person"}, "Send 2 messages"},
+		operate.CancelReminders: {"D1", []string{"No further reminders to " + jack + "."}, []string{"1 reminder is cancelled for ", "Wilson", "No message says that they stop."}, "Cancel 1 reminder"},
+		operate.ArchiveAgain:    {"D2", []string{"The files are requested from PleaseSign", "No person gets a message."}, []string{"The files are requested from PleaseSign and stored. No person gets a message."}, "Archive 1 document"},
+		operate.HoldDocument:    {"D1", []string{"The document is not erased", "No person gets a message."}, []string{"The document is not erased", "No person gets a message."}, "Hold 1 document"},
+		operate.ReleaseDocument: {"D3", []string{"can be erased", "No person gets a message."}, []string{"may then erase it", "No person gets a message."}, "End 1 legal hold"},
+		operate.Erase:           {"D1", []string{"This cannot be undone.", "of Olivia Nguyen and " + jack + " go."}, []string{"This cannot be undone.", "Olivia Nguyen and ", "What stays: that a document was sent to 2 people, and when."}, "Erase this document"},
+	}
+	tried := map[operate.Action]bool{"evidence": true}
+	for _, id := range []string{"D1", "D2", "D3"} {
+		var data struct {
+			Actions []struct {
+				Do                           operate.Action
+				Label, Effect, Blocked, Path string
+			}
+		}
+		b.json(pathOf(id), &data)
+		for _, a := range data.Actions {
+			row, known := rows[a.Do]
+			switch {
+			case a.Do == "evidence":
+				continue
+			case !known:
+				t.Errorf("the test has no row for the action %s", a.Do)
+			case row.id != id:
+				continue
+			case a.Blocked != "" || a.Path == "":
+				t.Errorf("%s: blocked: %s", a.Do, a.Blocked)
+			}
+			tried[a.Do] = true
+			_, page := b.get(b.browser(), pathOf(id))
+			for _, want := range row.effect {
+				if !strings.Contains(a.Effect, want) || !strings.Contains(page, template.HTMLEscapeString(want)) {
+					t.Errorf("%s: beside the button is %q, want %q", a.Do, a.Effect, want)
+				}
+			}
+			before := b.Count(flow.Signing, event.Everything)
+			_, page = b.get(b.browser(), a.Path)
+			for _, want := range append(row.plan, ">"+row.button+"</button>", "What would happen") {
+				if !strings.Contains(page, want) {
+					t.Errorf("the plan of %s lacks %q:\n%s", a.Do, want, page)
+				}
+			}
+			if after := b.Count(flow.Signing, event.Everything); after != before {
+				t.Errorf("the plan of %s made %d events", a.Do, after-before)
+			}
+		}
+	}
+	for _, a := range operate.Actions {
+		if _, ofDocument := rows[a]; ofDocument && !tried[a] {
+			t.Errorf("the action %s was not tried", a)
+		}
+	}
+}
+
+// An erasure without the role does nothing, and is in the log: once an hour for each user and document.
+func TestRefusedErasureIsInTheLog(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "look", "operate", "private")
+	b.story("D1")
+	_, page := b.get(b.browser(), pathOf("D1")+"?do=hold")
+	form := url.Values{"token": {b.token(page)}, "effect": {"x"}, "why": {"TICKET-1"}, "sure": {"D1"}}
+	for range 2 {
+		response, page := b.do(b.browser(), http.MethodPost, pathOf("D1")+"?do=erase", form, "text/html")
+		if response.StatusCode != http.StatusForbidden || !strings.Contains(page, "To erase takes the role erase. You have look, operate, private. Nothing was done, and your try is in the log.") {
+			t.Fatalf("status %d:\n%s", response.StatusCode, page)
+		}
+	}
+	refused := 0
+	for m, err := range (event.Log{JS: b.Env.JS, Stream: flow.Signing}).Messages(t.Context(), event.SubjectOf("onboarding", "pleasesign", event.OperatorActed, "D1"), time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, _ := event.Decode(m.Data); e.GetAttributes()[event.AttributeAction] == "refused-erase" && e.GetAttributes()["by"] == "this machine" {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d refused tries are in the log", refused)
+	}
+	if _, page := b.get(b.browser(), pathOf("D1")); !strings.Contains(page, "Tried to erase without the role, which was refused") {
+		t.Errorf("the page does not have the try:\n%s", page)
 	}
 }

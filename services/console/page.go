@@ -225,20 +225,18 @@ func (s *Server) write(w http.ResponseWriter, r *Request, p Page, v View) {
 	case v.Next != "" && (!r.JSON || v.Data == nil):
 		http.Redirect(w, r.Request, v.Next, http.StatusSeeOther)
 	case r.JSON:
-		writeJSON(w, cmp.Or(v.Status, http.StatusOK), "application/json", v.Data)
+		writeJSON(w, r.Request, cmp.Or(v.Status, http.StatusOK), "application/json", v.Data)
 	default:
 		s.render(w, r, p, v)
 	}
 }
 
-func writeJSON(w http.ResponseWriter, status int, mediaType string, data any) {
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, mediaType string, data any) {
 	body, err := json.Marshal(data)
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"status":500,"title":"The response cannot be encoded"}`)
 	}
-	w.Header().Set("Content-Type", mediaType)
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
+	sendWhole(w, r, status, mediaType, append(body, '\n'))
 }
 
 // fail writes the response of a failure. The reason of an unexpected failure is in the log only, because it may name parts of the installation.
@@ -266,7 +264,7 @@ func (s *Server) fail(w http.ResponseWriter, r *Request, p Page, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(problem.Retry.Seconds())))
 	}
 	if r.JSON {
-		writeJSON(w, problem.Status, "application/problem+json", problem)
+		writeJSON(w, r.Request, problem.Status, "application/problem+json", problem)
 		return
 	}
 	s.render(w, r, p, View{Template: "problem", Title: problem.Title, Status: problem.Status, Data: problem})

@@ -94,6 +94,9 @@ var functions = template.FuncMap{
 	"price":   price,
 	"capital": func(text string) string { return strings.ToUpper(text[:1]) + text[1:] },
 	"full":    fullSentence,
+	"phone":   phone,
+	"message": document.MessageWord,
+	"hides":   func(text string) bool { return strings.Contains(text, "/…") }, // of a message whose link has no code
 	"entry":   func(l *Layout, e document.Entry) map[string]any { return map[string]any{"Layout": l, "E": e} },
 	"stage":   func(l *Layout, v StageView) map[string]any { return map[string]any{"Layout": l, "V": v} },
 	"job":     func(l *Layout, j operate.Job) map[string]any { return map[string]any{"Layout": l, "Job": jobOf(j)} },
@@ -176,11 +179,7 @@ func (s *Server) render(w http.ResponseWriter, r *Request, p Page, v View) {
 		http.Error(w, "The page cannot be shown. The log of the console has the reason.", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(cmp.Or(v.Status, http.StatusOK))
-	if r.Method != http.MethodHead {
-		_, _ = page.WriteTo(w) // an error means that the client has gone
-	}
+	sendWhole(w, r.Request, cmp.Or(v.Status, http.StatusOK), "text/html; charset=utf-8", page.Bytes())
 }
 
 // when returns a time as HTML: relative, with UTC in its title, or in UTC if the page shows all times so. The script rewrites both in the
@@ -261,6 +260,14 @@ func price(text string) string {
 	return text
 }
 
+// phone returns a number with its plus. Providers write numbers in many forms; one of digits only is international.
+func phone(text string) string {
+	if strings.Trim(text, "0123456789") == "" {
+		return "+" + text
+	}
+	return text
+}
+
 // ordinal returns the place in an order: "first".
 func ordinal(n int) string {
 	if all := []string{"", "first", "second", "third", "fourth", "fifth"}; n > 0 && n < len(all) {
@@ -310,6 +317,9 @@ func counted(n any, noun string) string {
 }
 
 func plural(noun string) string {
+	if noun == "person" {
+		return "people"
+	}
 	if strings.HasSuffix(noun, "y") && !strings.HasSuffix(noun, "ay") {
 		return noun[:len(noun)-1] + "ies"
 	}

@@ -2,20 +2,15 @@
 package console_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -25,7 +20,7 @@ import (
 )
 
 // pages are walked at each size, in both colour schemes. The next page adds its row here.
-var pages = []struct{ name, path, want string }{
+var pages = []visited{
 	{"flow", "/", "From callback to signer"},
 	{"stuck", "/stuck", "Nothing is stuck"},
 	{"jobs", "/jobs", "No job was started"},
@@ -51,6 +46,16 @@ func TestPagesAreAccessible(t *testing.T) {
 	home := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR")
 	h.Until(t, "the console has looked at the story", func() bool { return strings.Contains(b.textAt(home+"/"), "events") })
 	h.Until(t, "the index has the story", func() bool { return strings.Contains(b.textAt(home+"/documents"), "signed") })
+	b.visit(axe, home, pages)
+}
+
+// visited is a page that a test visits at each size and in each colour scheme.
+type visited struct{ name, path, want string }
+
+// visit requires that each page has a text, fits, has no error in the browser's console and no serious fault that axe-core finds. With a folder in
+// SIGNRELAY_TEST_SCREENSHOTS it stores a picture of each.
+func (b desktop) visit(axe, home string, pages []visited) {
+	b.T.Helper()
 	for _, size := range []struct {
 		width, height int64
 	}{{1280, 900}, {360, 740}} {
@@ -63,15 +68,15 @@ func TestPagesAreAccessible(t *testing.T) {
 				)
 				b.Do(chromedp.Navigate(home + p.path))
 				if text := b.Text("body"); !strings.Contains(text, p.want) {
-					t.Errorf("%s does not show %q: %.300s", name, p.want, text)
+					b.T.Errorf("%s does not show %q: %.300s", name, p.want, text)
 				}
 				var width int64
 				b.Do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
 				if width > size.width {
-					t.Errorf("%s is %d pixels wide", name, width)
+					b.T.Errorf("%s is %d pixels wide", name, width)
 				}
 				for _, fault := range b.faults(axe) {
-					t.Errorf("%s: %s", name, fault)
+					b.T.Errorf("%s: %s", name, fault)
 				}
 				if folder := os.Getenv("SIGNRELAY_TEST_SCREENSHOTS"); folder != "" {
 					b.screenshot(filepath.Join(folder, name+".png"))
@@ -81,7 +86,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	}
 	for _, text := range b.Errors() {
 		if !strings.Contains(text, "404") { // the page of a problem
-			t.Errorf("the browser's console: %s", text)
+			b.T.Errorf("the browser's console: %s", text)
 		}
 	}
 }
@@ -104,45 +109,6 @@ func TestPageIsLive(t *testing.T) {
 	}
 	b.Do(chromedp.KeyEvent("g"), chromedp.KeyEvent("o"), chromedp.WaitVisible(`nav a[href="/sources"][aria-current]`, chromedp.ByQuery))
 	b.Do(chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"), chromedp.WaitVisible("#url", chromedp.ByQuery))
-}
-
-// The first view of the largest page needs at most 150 kB and 300 ms, without a cache.
-func TestFirstViewIsSmall(t *testing.T) {
-	t.Parallel()
-	h := testenv.Standalone(t)
-	home := "http://" + h.Address("SIGNRELAY_CONSOLE_ADDR")
-	get := func(path string) (string, int) {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, home+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Accept", "text/html")
-		r.Header.Set("Accept-Encoding", "gzip")
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		if err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %v, status %d", path, err, response.StatusCode)
-		}
-		return string(body), len(body)
-	}
-	get("/") // connects
-	began := time.Now()
-	body, size := get("/")
-	took := time.Since(began)
-	for _, part := range strings.Split(body, `"`) {
-		if strings.HasPrefix(part, "/assets/") {
-			_, n := get(part)
-			size += n
-		}
-	}
-	t.Logf("first view: %d bytes, the page in %v", size, took)
-	if size > 150_000 || took > 300*time.Millisecond {
-		t.Errorf("first view: %d bytes, the page in %v", size, took)
-	}
 }
 
 // axeCore returns the script of axe-core, which is fetched once.
@@ -202,16 +168,4 @@ func (b desktop) faults(axe string) (all []string) {
 		}
 	}
 	return all
-}
-
-func (b desktop) screenshot(path string) {
-	b.T.Helper()
-	var picture []byte
-	b.Do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
-		picture, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).Do(ctx)
-		return err
-	}), chromedp.FullScreenshot(&picture, 100))
-	if err := os.WriteFile(path, picture, 0o600); err != nil {
-		b.T.Fatal(err)
-	}
 }

@@ -324,3 +324,24 @@ func TestConsoleServesNoOtherFile(t *testing.T) {
 		}
 	}
 }
+
+// A page that another site opened is not compressed: on the network, the length of a compressed page tells whether a text of its address is also a secret of
+// the page (the attack BREACH). The reader's own page is compressed.
+func TestConsoleCompressesNoPageOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	c := openConsole(t)
+	reader := c.client()
+	c.signIn(reader, "look", consolePassword, "/")
+	for _, row := range []struct {
+		header []string
+		zipped bool
+	}{
+		{[]string{"Sec-Fetch-Site", "none"}, true}, {[]string{"Sec-Fetch-Site", "same-origin"}, true}, {[]string{"Sec-Fetch-Site", "cross-site"}, false}, {[]string{"Sec-Fetch-Site", "same-site"}, false},
+		{nil, false}, {[]string{"Sec-Fetch-Site", "same-origin", "Signrelay-Live", "1"}, false},
+	} {
+		response, _ := c.do(reader, http.MethodGet, "/", nil, append(row.header, "Accept", "text/html", "Accept-Encoding", "gzip")...)
+		if response.StatusCode != http.StatusOK || (response.Header.Get("Content-Encoding") == "gzip") != row.zipped || !strings.Contains(response.Header.Get("Vary"), "Sec-Fetch-Site") {
+			t.Errorf("%v: status %d, encoding %q, vary %q", row.header, response.StatusCode, response.Header.Get("Content-Encoding"), response.Header.Get("Vary"))
+		}
+	}
+}

@@ -160,7 +160,10 @@
       "j": () => move(1), "k": () => move(-1), "x": () => select(false), "X": () => select(true),
       "p": togglePause,
       "t": () => { mode = mode === "relative" ? "own" : mode === "own" ? "utc" : "relative"; store("time", mode); drawTimes(document); },
-      ".": () => { const first = document.querySelector("main .doing a, main .doing button, main .do a, main .do button"); if (first) first.focus(); },
+      ".": () => {
+        const first = [...document.querySelectorAll("main .doing a, main .doing button, main .do a, main .do button")].find((one) => one.offsetParent && !one.disabled);
+        if (first) first.focus();
+      },
       "e": () => { const d = at.closest("details") || (rows()[row] || document).querySelector("main details, details"); if (d) d.open = !d.open; },
     }[key];
     if (act) { event.preventDefault(); act(); }
