@@ -221,7 +221,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	t.Parallel()
 	_, js := newBroker(t)
 	secure := newBalancer(t)
-	a := newAuthority(t, closedPort(t), secure.Port, 9*time.Second)
+	a := newAuthority(t, closedPort(t), secure.Port, 18*time.Second) // so 6 s remain for the renewal, which takes one
 	first, second := start(t, js, a, secure, nil), start(t, js, a, secure, nil)
 	until(t, "a first certificate", func() bool { return first.leaf(a) != nil && second.leaf(a) != nil })
 	old := first.leaf(a)

@@ -32,8 +32,9 @@ import (
 const domain = "sign.acme.example"
 
 func TestMain(m *testing.M) {
-	// pebble reads these at its start. It validates at once, and each order needs a validation. It still refuses each twentieth good nonce.
-	for name, value := range map[string]string{"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"} {
+	// pebble reads these at its start. It validates at once, each order needs a validation, and no good nonce is refused: the client would wait for
+	// seconds before it repeats the request.
+	for name, value := range map[string]string{"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"} {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
@@ -49,7 +50,7 @@ type authority struct {
 	CA        string         // PEM: its own certificate is of this authority
 	Roots     *x509.CertPool // of the certificates that it issues
 
-	orders  atomic.Int64 // that it got
+	orders  atomic.Int64 // that it accepted
 	handler http.Handler
 	secure  *tls.Config
 	addr    string
@@ -83,13 +84,27 @@ func newAuthority(t *testing.T, plainPort, securePort int, valid time.Duration) 
 	served := front.Handler()
 	a.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/order-plz" && r.Method == http.MethodPost {
-			a.orders.Add(1)
+			w = &created{w, &a.orders}
 		}
 		served.ServeHTTP(w, r)
 	})
 	a.start(t)
 	t.Cleanup(a.stop)
 	return a
+}
+
+// created counts the orders that pebble accepts.
+type created struct {
+	http.ResponseWriter
+
+	orders *atomic.Int64
+}
+
+func (c *created) WriteHeader(status int) {
+	if status == http.StatusCreated {
+		c.orders.Add(1)
+	}
+	c.ResponseWriter.WriteHeader(status)
 }
 
 func (a *authority) start(t *testing.T) {
