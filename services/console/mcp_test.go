@@ -676,3 +676,29 @@ func TestModelSignsInWithEachRequest(t *testing.T) {
 		t.Error("the log has the password")
 	}
 }
+
+// A password that was verified is worth nothing after its line in console.users was replaced.
+func TestModelsCredentialEndsWithItsLine(t *testing.T) {
+	t.Parallel()
+	cfg, files := servicetest.Load(t, "", map[string]string{"CONSOLE_USERS": line()})
+	b := (&bench{Bench: servicetest.New(t, cfg), t: t}).restart()
+	right := basic("mara", goodPassword)
+	for range 2 { // the second time the password is not hashed
+		if response, body := b.knock(b.browser(), http.MethodPost, initialize, "Authorization", right); response.StatusCode != http.StatusOK {
+			t.Fatalf("status %d: %s", response.StatusCode, body)
+		}
+	}
+	for name, password := range map[string]string{"mara": "another good password", "theo": goodPassword} {
+		other, err := console.UserLine(name, password, []string{"look"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files.Replace(b.Env.Live, "CONSOLE_USERS", other)
+		if response, _ := b.knock(b.browser(), http.MethodPost, initialize, "Authorization", right); response.StatusCode != http.StatusUnauthorized {
+			t.Errorf("after the line of %s: status %d", name, response.StatusCode)
+		}
+		if response, body := b.knock(b.browser(), http.MethodPost, initialize, "Authorization", basic(name, password)); response.StatusCode != http.StatusOK || !strings.Contains(body, "Your roles: look.") {
+			t.Errorf("%s: status %d: %s", name, response.StatusCode, body)
+		}
+	}
+}
