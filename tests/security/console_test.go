@@ -339,7 +339,7 @@ func TestConsoleCompressesNoPageOfAnotherSite(t *testing.T) {
 		{[]string{"Sec-Fetch-Site", "none"}, true}, {[]string{"Sec-Fetch-Site", "same-origin"}, true}, {[]string{"Sec-Fetch-Site", "cross-site"}, false}, {[]string{"Sec-Fetch-Site", "same-site"}, false},
 		{nil, false}, {[]string{"Sec-Fetch-Site", "same-origin", "Signrelay-Live", "1"}, false},
 	} {
-		response, _ := c.do(reader, http.MethodGet, "/", nil, append(row.header, "Accept", "text/html", "Accept-Encoding", "gzip")...)
+		response, _ := c.do(reader, http.MethodGet, "/", nil, append(row.header, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Accept", "text/html", "Accept-Encoding", "gzip")...)
 		if response.StatusCode != http.StatusOK || (response.Header.Get("Content-Encoding") == "gzip") != row.zipped || !strings.Contains(response.Header.Get("Vary"), "Sec-Fetch-Site") {
 			t.Errorf("%v: status %d, encoding %q, vary %q", row.header, response.StatusCode, response.Header.Get("Content-Encoding"), response.Header.Get("Vary"))
 		}
