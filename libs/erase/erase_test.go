@@ -2,9 +2,11 @@ package erase_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -159,8 +161,20 @@ func (w *world) fill(document string, p person) {
 		put(flow.Attempts, "message.sms."+n.GetId(), `{"held":{`+about+`}}`)
 		put(flow.Memory, "sms-sender.input-"+document, `1[{"s":"`+event.SubjectOf("acme", "pleasesign", event.NotificationSent, document)+`"}]`)
 	}
+	// A paused repair of a dead letter has its new content, and a job about a document has its id.
+	put(flow.Jobs, "work.repair-"+keptOr(document), `{"plan":{"action":"repair"},"selection":{"keys":["dead.1"],"subject":"`+flow.SendSubject("sms", "acme", "pleasesign", document)+
+		`","body":"`+base64.StdEncoding.EncodeToString(data)+`"}}`)
+	put(flow.Jobs, "work.resend-"+keptOr(document), `{"plan":{"action":"resend"},"selection":{"document":{"source":"acme","provider":"pleasesign","id":"`+document+`"},"recipient":"`+p.id+`"}}`)
+	put(flow.Jobs, "plan.filter-"+keptOr(document), `{"plan":{"action":"replay"},"selection":{"filter":{"document":"`+document+`"}}}`)
+	put(flow.Jobs, "work.callback-"+keptOr(document), `{"plan":{"action":"repair-callback"},"selection":{"keys":["quarantined.1"],"subject":"`+flow.QuarantineSubject("acme", "pleasesign", "unreadable")+
+		`","body":"`+base64.StdEncoding.EncodeToString([]byte(`{"document_id":"`+document+`","email":"`+p.email+`","mobile":"`+p.mobile+`"}`))+`"}}`)
 	link := "link.mac-of-" + p.id
 	put(flow.Links, link, string(ring.For("link-value").Seal([]byte("{"+about+`,"title":"Contract"}`), []byte(link))))
+}
+
+// keptOr names a document in a key, without its id.
+func keptOr(document string) string {
+	return map[bool]string{true: "kept", false: "gone"}[document == keptDocument]
 }
 
 // files returns the files of the stopped server that contain one of the texts.
@@ -172,6 +186,12 @@ func (w *world) files(texts ...string) []erase.Left {
 		_, w.js = w.broker.Connect()
 		w.eraser.JS = w.js
 	}()
+	for _, text := range slices.Clone(texts) { // repaired content is base64 in JSON, at any of three offsets
+		for offset := range 3 {
+			coded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("_", offset) + text))
+			texts = append(texts, coded[2*offset:len(coded)-3])
+		}
+	}
 	left, err := erase.SearchFiles(context.Background(), w.folder, texts...)
 	if err != nil {
 		w.t.Fatal(err)

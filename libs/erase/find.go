@@ -43,6 +43,30 @@ func (f *Found) Empty() bool { return len(f.removals) == 0 && len(f.Archived) ==
 // Cuts returns the number of events that stay without the provider's request that they carry: a batch, or a request that names several people.
 func (f *Found) Cuts() int { return len(f.cuts) }
 
+// FoundPlace is a place from which an erasure removes.
+type FoundPlace struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"` // of messages, entries or files
+	Rule  string `json:"rule"`  // what the erasure does there
+}
+
+// Places returns the places from which an erasure removes, in the order of the flow.
+func (f *Found) Places() (all []FoundPlace) {
+	for _, p := range Places() {
+		n := f.Messages[p.Name] + f.Messages[bucketPrefix+p.Name]
+		if p.Name == archivePlace {
+			n = len(f.Archived)
+		}
+		if n > 0 {
+			all = append(all, FoundPlace{p.Name, n, p.Rule})
+		}
+	}
+	if n := len(f.cuts); n > 0 {
+		all = append(all, FoundPlace{flow.Signing, n, "events of other documents lose the provider's request that they carry, and are stored again without it"})
+	}
+	return all
+}
+
 // All returns the number of messages and entries to remove.
 func (f *Found) All() (n int) {
 	for _, count := range f.Messages {
@@ -604,6 +628,9 @@ func (s *search) entryMatches(bucket, key string, value []byte) bool {
 			return true
 		}
 	}
+	if bucket == flow.Jobs {
+		return s.workMatches(key, value)
+	}
 	var e entry
 	if json.Unmarshal(value, &e) != nil {
 		return false
@@ -613,6 +640,40 @@ func (s *search) entryMatches(bucket, key string, value []byte) bool {
 		return recipient != "" && s.people[d][recipient]
 	}
 	return d.Token != event.None && s.wants(d)
+}
+
+// workMatches reports whether a stored plan or the work of a job is about the target: it names the document, or it has the repaired content of one
+// of its messages. The work of an erasure stays, because its own job needs it to the end.
+func (s *search) workMatches(key string, value []byte) bool {
+	var w struct { // as libs/operate stores it
+		Plan      struct{ Action string }
+		Selection struct {
+			Filter    struct{ Document string }
+			Document  *struct{ Source, Provider, ID string }
+			Recipient string
+			Subject   string // of the repaired message
+			Body      []byte
+			Query     []byte
+		}
+	}
+	work := strings.HasPrefix(key, "work.")
+	if !work && !strings.HasPrefix(key, "plan.") || json.Unmarshal(value, &w) != nil || work && w.Plan.Action == "erase" {
+		return false
+	}
+	if content := append(w.Selection.Body, w.Selection.Query...); len(content) > 0 {
+		m := &jetstream.RawStreamMsg{Subject: w.Selection.Subject, Data: content}
+		if a := s.read(m); s.matches(a) || s.carries(m, a) {
+			return true
+		}
+	}
+	if d := w.Selection.Document; d != nil {
+		is := Document{d.Source, d.Provider, event.DocumentToken(d.ID)}
+		if s.Person != nil {
+			return w.Selection.Recipient != "" && s.people[is][event.DocumentToken(w.Selection.Recipient)]
+		}
+		return s.wants(is)
+	}
+	return s.Person == nil && w.Selection.Filter.Document != "" && s.mentions(w.Selection.Filter.Document)
 }
 
 // The kinds of entries in LINKS, as the shortener writes them.

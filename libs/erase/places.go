@@ -50,15 +50,17 @@ var bucketRules = map[string]Place{
 	flow.Inbound:  {Rule: "handled replies are removed; encrypted parts of long replies expire within 2 days", does: byEntry},
 	flow.Erased:   {Rule: "a keyed hash of the document stays, so that a late callback does not bring it back", does: keeps},
 	flow.Holds:    {Rule: "a document under a hold is not erased", does: keeps},
-	flow.Jobs:     {Rule: "plans of operators, which have ids of documents, expire within 10 minutes; the work of a job is removed at its end", does: expires},
+	flow.Jobs:     {Rule: "operators' plans and jobs about the document lose their work, with repaired content; that a job was done, when and by whom stays", does: byEntry},
 	// Only in `signrelay run` without Redis.
 	flow.Callbacks: {Rule: "ids of events, which are hashes, expire within 4 days", does: expires},
 }
 
+const archivePlace = "archive"
+
 // others are the places outside NATS.
 var others = []Place{
 	{"Redis", "the senders' confirmations are deleted; ids of events and counters are hashes and expire within 30 days", byKey},
-	{"archive", "files of the document are deleted", byKey},
+	{archivePlace, "files of the document are deleted", byKey},
 	{"index", "the indexer removes the document or the person, when it reads " + event.DocumentErased, byIndexer},
 	{"teams' copies", "not changed: run `signrelay erase --copy` in each account; " + event.DocumentErased + " names the sequences", beyond},
 	{"Kafka", "not changed: the topic's retention removes the events", beyond},

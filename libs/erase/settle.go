@@ -30,6 +30,7 @@ var settled = []struct{ stream, subject string }{
 	{bucketPrefix + flow.Inbound, "$KV." + flow.Inbound + "." + fillKey},
 	{bucketPrefix + flow.Links, "$KV." + flow.Links + "." + fillKey},
 	{bucketPrefix + flow.Holds, "$KV." + flow.Holds + "." + fillKey},
+	{bucketPrefix + flow.Jobs, "$KV." + flow.Jobs + "." + fillKey},
 }
 
 const (
@@ -42,26 +43,32 @@ const (
 
 // settle makes the server rewrite the newest files of the streams in which it keeps removed messages.
 func (e *Eraser) settle(ctx context.Context) error {
+	return e.each(ctx, "files", len(settled), func(ctx context.Context, i int) error { return e.rewrite(ctx, settled[i].stream, settled[i].subject) })
+}
+
+// Forget makes the server rewrite the files of a bucket whose entries were removed. An operator's erasure calls it at its end for its own job.
+func (e *Eraser) Forget(ctx context.Context, bucket string) error {
+	return e.rewrite(ctx, bucketPrefix+bucket, "$KV."+bucket+"."+fillKey)
+}
+
+func (e *Eraser) rewrite(ctx context.Context, name, subject string) error {
+	stream, err := e.JS.Stream(ctx, name)
+	if err != nil {
+		if err = missing(err); err == nil {
+			return nil
+		}
+		return fmt.Errorf("open %s: %w", name, err)
+	}
 	data := make([]byte, fillBytes)
-	return e.each(ctx, "files", len(settled), func(ctx context.Context, i int) error {
-		s := settled[i]
-		stream, err := e.JS.Stream(ctx, s.stream)
-		if err != nil {
-			if err = missing(err); err == nil {
-				return nil
-			}
-			return fmt.Errorf("open %s: %w", s.stream, err)
+	for range fills {
+		if _, err := e.JS.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithRetryAttempts(0)); err != nil {
+			return fmt.Errorf("fill the newest file of %s: %w", name, err)
 		}
-		for range fills {
-			if _, err := e.JS.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: data}, jetstream.WithRetryAttempts(0)); err != nil {
-				return fmt.Errorf("fill the newest file of %s: %w", s.stream, err)
-			}
-		}
-		if strings.HasPrefix(s.stream, bucketPrefix) { // each fill has replaced the one before
-			return purgeEntry(ctx, stream, s.subject)
-		}
-		return removeFills(ctx, stream, s.stream, s.subject)
-	})
+	}
+	if strings.HasPrefix(name, bucketPrefix) { // each fill has replaced the one before
+		return purgeEntry(ctx, stream, subject)
+	}
+	return removeFills(ctx, stream, name, subject)
 }
 
 // removeFills also removes what an erasure left that was stopped here: with it, less than half of an older file would be removed, and the

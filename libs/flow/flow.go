@@ -222,9 +222,9 @@ const (
 var Producers = []Producer{
 	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Receives: "callbacks", Purpose: "stores the providers' callbacks in the log", Uses: Uses{
 		// Lookups of stored events, after a crash or if the dedupe store has a gap; the documents that were erased.
-		Streams: []string{Signing, Quarantine, lookup(Erased), lookup(Jobs)},
-		// The gaps, times without Redis; which key last verified a callback; jobs that replay quarantined callbacks.
-		Buckets: []Keys{{State, "dedupe.>"}, {State, keyUses + ">"}, {Jobs, ">"}, {Certificates, ">"}},
+		Streams: []string{Signing, Quarantine, lookup(Erased), lookup(State), lookup(Jobs)},
+		// The gaps, times without Redis; which key last verified a callback; how many callbacks came in; jobs that replay quarantined callbacks.
+		Buckets: []Keys{{State, "dedupe.>"}, {State, keyUses + ">"}, {State, arrivals + ">"}, {Jobs, ">"}, {Certificates, ">"}},
 		Claims:  IngestClaims,
 		Drops:   []string{Quarantine}, // callbacks that such a job has stored
 	}},
@@ -246,7 +246,7 @@ var Producers = []Producer{
 			Buckets: []Keys{
 				{Erased, "erased.>"}, {Memory, fill}, {Attempts, fill}, {Texts, fill}, {Inbound, fill}, {Links, fill}, {Holds, ">"}, {Jobs, ">"},
 			},
-			Removes: append([]string{lookup(Holds)}, erasable...),
+			Removes: append([]string{lookup(Holds), lookup(Jobs)}, erasable...),
 		}},
 	{Name: Console, Publishes: []string{event.Everything, Replays}, Purpose: "shows operators the flow and the documents, and does what they ask for",
 		Uses: Uses{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/document"
+	"github.com/signrelay/signrelay/libs/prices"
 )
 
 // RowOf returns the row of a document. number is the sequence of its first event.
@@ -26,6 +27,9 @@ func RowOf(d *document.Document, number uint64) (Row, error) {
 		one := Person{
 			FirstName: p.FirstName, LastName: p.LastName, Email: p.Email, Mobile: p.Mobile,
 			SentAt: earliest(p.FirstSent, p.ProviderAt), DeliveredAt: p.Delivered, OpenedAt: p.Opened.At, SignedAt: p.SignedAt, Parts: int(p.TextParts),
+		}
+		if p.TextParts > 0 {
+			one.Country = prices.Country(p.Mobile)
 		}
 		if !p.SignedAt.IsZero() {
 			one.Channel, one.Kind = cause(p.LastBefore(p.SignedAt))

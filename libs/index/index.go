@@ -67,6 +67,7 @@ type Person struct {
 	Channel     string // of the last message before the signature
 	Kind        string // of the last message before the signature
 	Parts       int    // of all texts
+	Country     string // of the number, if there were texts
 }
 
 // Query is a search. Empty fields do not filter.

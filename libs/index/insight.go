@@ -18,6 +18,7 @@ type Week struct {
 	MedianHours      float64   // from the first message to the signature
 	P90Hours         float64
 	Parts            int            // of texts
+	Countries        map[string]int // parts of texts by the country of the number; empty is not known
 	Channels         map[string]int // people who signed, by the channel of the last message before
 	Kinds            map[string]int // people who signed, by the kind of the last message before
 }
@@ -75,14 +76,31 @@ func (r *reader) sums(ctx context.Context, weeks map[weekKey]*Week, where string
 	if err != nil {
 		return err
 	}
-	return eachRow(rows, func() error {
+	err = eachRow(rows, func() error {
 		var k weekKey
-		w := &Week{Channels: map[string]int{}, Kinds: map[string]int{}}
+		w := &Week{Countries: map[string]int{}, Channels: map[string]int{}, Kinds: map[string]int{}}
 		if err := rows.Scan(&k.source, &k.provider, &k.week, &w.Sent, &w.Delivered, &w.Opened, &w.Signed, &w.Parts); err != nil {
 			return err
 		}
 		w.Source, w.Provider, w.Start = k.source, k.provider, startOf(k.week)
 		weeks[k] = w
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	rows, err = r.query(ctx, "SELECT source, provider, week, country, CAST(SUM(parts) AS BIGINT)"+where+" AND parts > 0 GROUP BY source, provider, week, country", args...)
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, func() error {
+		var k weekKey
+		var country string
+		var parts int
+		if err := rows.Scan(&k.source, &k.provider, &k.week, &country, &parts); err != nil {
+			return err
+		}
+		weeks[k].Countries[country] = parts
 		return nil
 	})
 }

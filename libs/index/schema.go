@@ -10,7 +10,7 @@ import (
 )
 
 // schemaVersion changes with the tables of a generation, and with fold and wordTerms: an index of another version must be rebuilt.
-const schemaVersion = 1
+const schemaVersion = 2
 
 type kind int
 
@@ -46,7 +46,7 @@ var (
 	blocks   = table{"blocks", 1, []column{{"block", integer}, {"first_sent", integer}, {"last_sent", integer}}}
 	peopleOf = table{"people", 2, []column{
 		{"number", integer}, {"person", integer}, {"source", text}, {"provider", text}, {"week", integer}, {"sent_at", integer},
-		{"delivered_at", integer}, {"opened_at", integer}, {"signed_at", integer}, {"channel", text}, {"kind", text}, {"parts", integer},
+		{"delivered_at", integer}, {"opened_at", integer}, {"signed_at", integer}, {"channel", text}, {"kind", text}, {"parts", integer}, {"country", text},
 	}}
 	positions = table{"position", 1, []column{{"one", integer}, {"sequence", integer}, {"at", integer}}}
 

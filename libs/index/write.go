@@ -386,7 +386,7 @@ func (r *Row) persons(number, sent int64) (rows [][]any) {
 		p := &r.People[n]
 		rows = append(rows, []any{
 			number, int64(n), r.Source, r.Provider, weekOf(cmp.Or(milliseconds(p.SentAt), sent)), milliseconds(p.SentAt), milliseconds(p.DeliveredAt),
-			milliseconds(p.OpenedAt), milliseconds(p.SignedAt), p.Channel, p.Kind, int64(p.Parts),
+			milliseconds(p.OpenedAt), milliseconds(p.SignedAt), p.Channel, p.Kind, int64(p.Parts), p.Country,
 		})
 	}
 	return rows

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,18 +68,31 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 		if err != nil {
 			return nil, fmt.Errorf("list held messages: %w", err)
 		}
-		if m.Header.Get("KV-Operation") != "" {
-			continue
+		h, held, err := HeldOfRecord(m)
+		if err != nil {
+			return nil, err
 		}
-		var r record
-		if err := json.Unmarshal(m.Data, &r); err != nil {
-			return nil, fmt.Errorf("read %s: %w", m.Subject[len(prefix):], err)
-		}
-		if r.Held != nil {
-			all = append(all, r.held(m.Subject[len(prefix):]))
+		if held {
+			all = append(all, h)
 		}
 	}
 	return all, nil
+}
+
+// HeldOfRecord returns the held message of a record of the bucket ATTEMPTS, or false if it is none.
+func HeldOfRecord(m *jetstream.RawStreamMsg) (Held, bool, error) {
+	key, is := strings.CutPrefix(m.Subject, "$KV."+flow.Attempts+".")
+	if !is || !strings.HasPrefix(key, "message.") || m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != "" {
+		return Held{}, false, nil
+	}
+	var r record
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return Held{}, false, fmt.Errorf("read %s: %w", key, err)
+	}
+	if r.Held == nil {
+		return Held{}, false, nil
+	}
+	return r.held(key), true, nil
 }
 
 // mostAsked is the number of messages up to which HeldOf asks at once: each needs two of the 1,024 subjects that the server accepts in a request.

@@ -77,11 +77,14 @@ func (a About) complete() About {
 // people counts different people by 64 bits of a hash, so that 10^5 people take about 4 MB and none of them is named.
 type people map[uint64]struct{}
 
-func (p people) add(parts ...string) {
+func (p people) add(person uint64) { p[person] = struct{}{} }
+
+// personHash returns the hash of what identifies a person.
+func personHash(parts ...string) uint64 {
 	h := fnv.New64a()
 	for _, part := range parts {
 		_, _ = h.Write([]byte(part))
 		_, _ = h.Write([]byte{0})
 	}
-	p[h.Sum64()] = struct{}{}
+	return max(h.Sum64(), 1)
 }

@@ -21,6 +21,10 @@ const (
 	Erase           Action = "erase"            // remove a document from all places
 	HoldDocument    Action = "hold"             // put a document under a legal hold
 	ReleaseDocument Action = "release-hold"     // end the legal hold of a document
+
+	// These have no plan, only an event.
+	Reconcile Action = "reconcile"  // compare the log with a provider
+	RemindNow Action = "remind-now" // a person's next reminder at once
 )
 
 // Actions are all actions.

@@ -113,8 +113,12 @@ func printable(data []byte) string { return strings.ToValidUTF8(string(data), "\
 
 // repairedCallback returns how a repair changes the body of a quarantined callback. Whether its provider's pack can read it, only ingest knows;
 // the check here finds a body that is no JSON where the stored one was sent as JSON.
-func repairedCallback(m *jetstream.RawStreamMsg, body []byte) ([]string, error) {
+func repairedCallback(m *jetstream.RawStreamMsg, s Selection) ([]string, error) {
 	was, query := quarantine.Content(m.Header, m.Data)
+	if s.Body == nil {
+		return differences([]string{query}, []string{string(s.Query)}), nil
+	}
+	body := s.Body
 	var header http.Header
 	_ = json.Unmarshal([]byte(m.Header.Get(quarantine.HeaderHeader)), &header) // without it the type is not known
 	if strings.Contains(header.Get("Content-Type"), "json") && !json.Valid(body) {

@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -26,9 +24,6 @@ const (
 	// attributeWhy is the operator's reason in replay.requested, whose attribute reason is that of the dead letter.
 	attributeWhy = "why"
 )
-
-// ErrGone means that an item is no longer where an operator's order expects it: it was replayed, dropped or erased meanwhile.
-var ErrGone = errors.New("it is no longer in the DLQ")
 
 // SelectedDeadLetters reads the stream DLQ once and returns the result of keep for each selected dead letter, oldest first. keep drops the
 // content, because all content together may not fit in memory.
@@ -51,23 +46,10 @@ func SelectedDeadLetters[T any](
 	return all, nil
 }
 
-// WithoutContent returns the part of a dead letter that a plan needs.
-func WithoutContent(l stage.DeadLetter) stage.DeadLetter {
+// withoutContent returns the part of a dead letter that a plan needs.
+func withoutContent(l stage.DeadLetter) stage.DeadLetter {
 	l.Data, l.Header, l.Error, l.Stack = nil, nil, "", ""
 	return l
-}
-
-// ReplayDeadLetter sends a dead letter of a pass over the DLQ back to its stage, with an event in the log. It returns ErrGone if the DLQ does not
-// have it any more.
-func ReplayDeadLetter(ctx context.Context, deadLetters stage.DeadLetters, planned stage.DeadLetter, order Order, at time.Time) error {
-	deadLetter, err := deadLetters.Again(ctx, planned)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return ErrGone
-	}
-	if err == nil {
-		err = replay(ctx, deadLetters, deadLetter, order, at, nil)
-	}
-	return err
 }
 
 // replay sends a dead letter back to its stage. With a repair, its content is replaced.
@@ -82,12 +64,8 @@ func replay(ctx context.Context, deadLetters stage.DeadLetters, l stage.DeadLett
 	return deadLetters.Replay(ctx, l, requested)
 }
 
-// ReplayRequested makes the event replay.requested: an operator sends a dead letter back to its stage. Each replay has one id, even if the order
-// is repeated.
-func ReplayRequested(ctx context.Context, l stage.DeadLetter, order Order, at time.Time) (*nats.Msg, error) {
-	return replayRequested(ctx, l, order, at, false)
-}
-
+// replayRequested makes the event replay.requested: an operator sends a dead letter back to its stage. Each replay has one id, even if the order is
+// repeated.
 func replayRequested(ctx context.Context, l stage.DeadLetter, order Order, at time.Time, repaired bool) (*nats.Msg, error) {
 	replay, a := strconv.Itoa(l.Replays+1), AboutOf(l)
 	e := aboutEventOf(a, event.ReplayRequested, at)

@@ -117,7 +117,7 @@ func (o *Operator) freezeResend(ctx context.Context, w *work, d Document) error 
 		case t.foresee.HeldOn(name) != "":
 			t.again[Staying{Channel: name, Reason: t.foresee.HeldOn(name)}]++
 		default:
-			t.leave(name, nil, who)
+			t.leave(name, nil, personHash(who))
 		}
 	}
 	t.into(&w.Plan)
@@ -181,7 +181,7 @@ func (o *Operator) freezeArchive(ctx context.Context, w *work, d Document) error
 	if completed == nil {
 		return &RefusedError{NotCompleted, "the document is not completed, so there are no files to store"}
 	}
-	w.Items = []frozen{{Key: numberKey("sequence", completed.Sequence)}}
+	w.Items = []frozen{{Key: Key("sequence", completed.Sequence)}}
 	w.Plan.Rows = []Row{{Stage: flow.Archiver, What: event.DocumentCompleted, Count: 1}}
 	return nil
 }
@@ -215,14 +215,7 @@ func (o *Operator) freezeErase(ctx context.Context, w *work, d Document) error {
 	if len(held) > 0 {
 		return &RefusedError{UnderHold, "the document is under a legal hold: end the hold first"}
 	}
-	for _, p := range erase.Places() {
-		if n := found.Messages[p.Name] + found.Messages["KV_"+p.Name]; n > 0 {
-			w.Plan.Places = append(w.Plan.Places, Place{p.Name, n, p.Rule})
-		}
-	}
-	if n := len(found.Archived); n > 0 {
-		w.Plan.Places = append(w.Plan.Places, Place{"archive", n, "files of the document are deleted"})
-	}
+	w.Plan.Places = found.Places()
 	w.Items = []frozen{{Key: "document"}}
 	return nil
 }

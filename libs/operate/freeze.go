@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/prices"
 	"github.com/signrelay/signrelay/libs/quarantine"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -73,7 +76,7 @@ func (o *Operator) freezeDead(ctx context.Context, w *work) error {
 	count := 0
 	looks, ctxLooks := errgroup.WithContext(ctx)
 	looks.SetLimit(lookups)
-	for l, err := range (stage.DeadLetters{JS: o.JS}).All(ctx) {
+	for l, err := range o.chosen(ctx, w.Selection) {
 		if err != nil {
 			return errors.Join(err, looks.Wait())
 		}
@@ -84,16 +87,18 @@ func (o *Operator) freezeDead(ctx context.Context, w *work) error {
 		delete(named, i.Key)
 		if l.Gone && w.Plan.Action != Drop {
 			t.stay("", StaysGone, 1)
+			w.Plan.Lost = append(w.Plan.Lost, i.Key)
 			continue
 		}
-		if count++; count > MostItems {
+		if count++; !w.keeps(count) {
 			continue
 		}
-		all = append(all, chosen{WithoutContent(l), frozen{Key: i.Key, Hash: hashOfDead(l)}})
+		all = append(all, chosen{withoutContent(l), frozen{Key: i.Key, Hash: hashOfDead(l)}})
 		if w.Plan.Action == Repair {
 			if l, err = repaired(l, w.Selection.Body); err != nil {
 				return errors.Join(err, looks.Wait())
 			}
+			w.Selection.Subject = l.Subject
 			w.Plan.Diff = diff(l.Subject, contentOf(ctx, o, l.Number), l.Data)
 		}
 		looks.Go(func() error { return t.dead(ctxLooks, l) })
@@ -101,10 +106,11 @@ func (o *Operator) freezeDead(ctx context.Context, w *work) error {
 	if err := looks.Wait(); err != nil {
 		return err
 	}
-	if count > MostItems {
-		return tooMany(count)
+	if err := w.tooMany(count); err != nil {
+		return err
 	}
-	t.stay("", StaysGone, len(named))
+	t.miss(w, named)
+	slices.Sort(w.Plan.Lost)
 	for _, c := range all {
 		c.Numbers = c.dead.Numbers()
 		w.Items = append(w.Items, c.frozen)
@@ -112,6 +118,54 @@ func (o *Operator) freezeDead(ctx context.Context, w *work) error {
 	slices.SortFunc(w.Items, func(a, b frozen) int { return order(a.Key, b.Key) })
 	t.into(&w.Plan)
 	return nil
+}
+
+// mostSingle is the number of dead letters up to which a plan reads each by its number: 500 take 0.2 s. For more, one pass over DLQ takes less time.
+const mostSingle = 500
+
+// chosen yields the dead letters that a selection may have. If the board knows that they are few, it reads only these.
+func (o *Operator) chosen(ctx context.Context, s Selection) iter.Seq2[stage.DeadLetter, error] {
+	deadLetters := stage.DeadLetters{JS: o.JS}
+	return func(yield func(stage.DeadLetter, error) bool) {
+		kept := false
+		if o.Remember {
+			var err error
+			if kept, err = o.board.refresh(ctx, o.JS, Filter{What: Dead}); err != nil {
+				yield(stage.DeadLetter{}, err)
+				return
+			}
+		}
+		var numbers []uint64
+		if kept {
+			f := s.Filter
+			f.What = Dead
+			has, _ := s.choice()
+			o.board.each(f, func(i Item) bool {
+				if i.Key = Key(Dead, i.number); has(i) {
+					numbers = append(numbers, i.number)
+				}
+				return len(numbers) <= mostSingle
+			})
+		}
+		if !kept || len(numbers) > mostSingle {
+			for l, err := range deadLetters.All(ctx) {
+				if !yield(l, err) {
+					return
+				}
+			}
+			return
+		}
+		slices.Sort(numbers)
+		for _, n := range numbers {
+			l, err := deadLetters.Numbered(ctx, n, o.board.numbers(n))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if !yield(l, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // contentOf returns the content of a dead letter; nil if it cannot be read.
@@ -134,35 +188,68 @@ func (o *Operator) freezeCallbacks(ctx context.Context, w *work) error {
 	}
 	has, named := w.Selection.choice()
 	count := 0
-	for m, err := range (event.Log{JS: o.JS, Stream: flow.Quarantine}).Messages(ctx, flow.Quarantined, w.Selection.Filter.Since) {
+	for m, err := range o.callbacks(ctx, w.Selection) {
 		if err != nil {
 			return err
 		}
-		i := itemOfCallback(quarantine.Describe(m))
+		k := quarantine.Describe(m)
+		i := itemOfCallback(k)
 		if !has(i) {
 			continue
 		}
 		delete(named, i.Key)
-		if count++; count > MostItems {
+		if count++; !w.keeps(count) {
 			continue
 		}
 		if w.Plan.Action == RepairCallback {
-			if w.Plan.Diff, err = repairedCallback(m, w.Selection.Body); err != nil {
+			w.Selection.Subject = m.Subject
+			if w.Plan.Diff, err = repairedCallback(m, w.Selection); err != nil {
 				return err
 			}
 		}
-		t.row(i.Stage, i.Source+"/"+i.Provider+", "+i.Reason, "")
+		what := i.Reason
+		if k.Item != nil {
+			what += ", an item of a batch"
+		}
+		t.row(Row{Stage: i.Stage, Source: i.Source + "/" + i.Provider, What: what}, 0)
 		w.Items = append(w.Items, frozen{Key: i.Key, Hash: hashOfCallback(m)})
 	}
-	if count > MostItems {
-		return tooMany(count)
+	if err := w.tooMany(count); err != nil {
+		return err
 	}
-	t.stay("", StaysGone, len(named))
+	t.miss(w, named)
 	t.into(&w.Plan)
 	if w.Plan.Action != DropCallbacks {
 		w.Plan.Events = len(w.Items) // before the replay it is unknown which of them can be read
 	}
 	return nil
+}
+
+// callbacks yields the callbacks that a selection may have, the oldest first: those that it names by their numbers, or one pass over QUARANTINE.
+func (o *Operator) callbacks(ctx context.Context, s Selection) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	if len(s.Keys) == 0 {
+		return event.Log{JS: o.JS, Stream: flow.Quarantine}.Messages(ctx, flow.Quarantined, s.Filter.Since)
+	}
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		stream, err := o.JS.Stream(ctx, flow.Quarantine)
+		if err != nil {
+			yield(nil, fmt.Errorf("open %s: %w", flow.Quarantine, err))
+			return
+		}
+		for _, key := range slices.Compact(slices.Sorted(slices.Values(s.Keys))) {
+			n := number(Quarantined, key)
+			if n == 0 {
+				continue
+			}
+			m, err := stream.GetMsg(ctx, n)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 func hashOfCallback(m *jetstream.RawStreamMsg) string {
@@ -200,19 +287,21 @@ func (o *Operator) freezeHeld(ctx context.Context, w *work) error {
 		case !slices.ContainsFunc(w.Items, func(f frozen) bool { return f.Key == channelKey(h.Channel) }):
 			w.Items = append(w.Items, frozen{Key: channelKey(h.Channel)})
 		}
-		if count++; count > MostItems {
+		if count++; !w.keeps(count) {
 			continue
 		}
-		t.row(i.Stage, i.About, i.person)
+		t.row(Row{Stage: i.Stage, What: i.About}, i.person)
 		looks.Go(func() error { return t.held(ctx, o, h) })
 	}
 	if err := looks.Wait(); err != nil {
 		return err
 	}
-	if count > MostItems && w.Plan.Action == Release {
-		return tooMany(count)
+	if w.Plan.Action == Release {
+		if err := w.tooMany(count); err != nil {
+			return err
+		}
 	}
-	t.stay("", StaysGone, len(named))
+	t.miss(w, named)
 	slices.SortFunc(w.Items, func(a, b frozen) int { return order(a.Key, b.Key) })
 	t.into(&w.Plan)
 	return nil
@@ -224,6 +313,14 @@ func hashOfHeld(h notification.Held) string {
 	return contentHash([]byte(h.ID), []byte(h.Reason), []byte(strconv.FormatBool(h.Limit)), []byte(h.Since.UTC().Format(time.RFC3339Nano)))
 }
 
+// hashOf returns the hash of an address; 0 for none.
+func hashOf(address string) uint64 {
+	if address == "" {
+		return 0
+	}
+	return personHash(address)
+}
+
 // tally counts what would happen with the messages of a plan.
 type tally struct {
 	operator *Operator
@@ -232,7 +329,7 @@ type tally struct {
 
 	mu      sync.Mutex
 	rows    []Row
-	inRow   map[[2]string]people
+	inRow   map[Row]people // by the row without its counts
 	leaves  map[string]*Leaving
 	on      map[string]people // by channel
 	all     people
@@ -242,12 +339,14 @@ type tally struct {
 	waits   int
 	events  int
 	unknown int
+	looked  int // messages whose fate was looked up
+	blind   int // messages whose fate was not looked up
 	predict bool
 }
 
 func (o *Operator) newTally(ctx context.Context, predict bool) (*tally, error) {
 	t := &tally{
-		operator: o, predict: predict, inRow: map[[2]string]people{}, leaves: map[string]*Leaving{}, on: map[string]people{}, all: people{},
+		operator: o, predict: predict, inRow: map[Row]people{}, leaves: map[string]*Leaving{}, on: map[string]people{}, all: people{},
 		staying: map[Staying]int{}, again: map[Staying]int{}, seen: map[string]bool{},
 	}
 	var err error
@@ -261,7 +360,7 @@ func (o *Operator) newTally(ctx context.Context, predict bool) (*tally, error) {
 func (t *tally) dead(ctx context.Context, l stage.DeadLetter) error {
 	a := AboutOf(l)
 	what := cmp.Or(a.What, StaysUnreadable)
-	t.row(l.Stage, what, a.Person)
+	t.row(Row{Stage: l.Stage, What: what}, hashOf(a.Person))
 	if !t.predict {
 		return nil
 	}
@@ -291,9 +390,19 @@ func (t *tally) message(ctx context.Context, n *notifyv1.Notification) error {
 	t.mu.Lock()
 	repeated := t.seen[n.GetId()]
 	t.seen[n.GetId()] = true
+	blind := !repeated && t.looked >= MostItems
+	switch {
+	case blind:
+		t.blind++
+		t.leave(channel, n, personHash(personOf(n)))
+	case !repeated:
+		t.looked++
+	}
 	t.mu.Unlock()
 	if repeated {
 		t.stay(channel, StaysRepeated, 1)
+	}
+	if repeated || blind {
 		return nil
 	}
 	fate, err := t.foresee.Of(ctx, n)
@@ -308,7 +417,7 @@ func (t *tally) message(ctx context.Context, n *notifyv1.Notification) error {
 	case fate.Held != "" && !t.released:
 		t.again[Staying{Channel: channel, Reason: fate.Held}]++
 	default:
-		t.leave(channel, n, personOf(n))
+		t.leave(channel, n, personHash(personOf(n)))
 		if !fate.Until.IsZero() {
 			t.waits++
 		}
@@ -317,22 +426,22 @@ func (t *tally) message(ctx context.Context, n *notifyv1.Notification) error {
 }
 
 // leave counts a message that leaves; n may be nil if the message is not made yet.
-func (t *tally) leave(channel string, n *notifyv1.Notification, who string) {
+func (t *tally) leave(channel string, n *notifyv1.Notification, who uint64) {
 	l := t.leaves[channel]
 	if l == nil {
 		l = &Leaving{Channel: channel}
 		if isText(channel) {
-			l.Cost = &Cost{}
+			l.Cost = &prices.Cost{}
 		}
 		t.leaves[channel], t.on[channel] = l, people{}
 	}
 	l.Messages++
-	if who != "" {
+	if who != 0 {
 		t.on[channel].add(who)
 		t.all.add(who)
 	}
 	if l.Cost != nil {
-		l.Cost.add(t.operator, n)
+		t.operator.cost(l.Cost, n)
 	}
 }
 
@@ -349,23 +458,30 @@ func (t *tally) held(ctx context.Context, o *Operator, h notification.Held) erro
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.leave(h.Channel, nil, strings.Join([]string{h.Source, h.Provider, h.Document, h.Person()}, "/"))
+	t.leave(h.Channel, nil, personHash(h.Source, h.Provider, h.Document, h.Person()))
 	return nil
 }
 
-func (t *tally) row(stageName, what, person string) {
+// row counts an item in a row, of which only the words are given.
+func (t *tally) row(is Row, person uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.rows, func(r Row) bool { return r.Stage == stageName && r.What == what })
+	i := slices.IndexFunc(t.rows, func(r Row) bool { return r.Stage == is.Stage && r.Source == is.Source && r.What == is.What })
 	if i < 0 {
 		i = len(t.rows)
-		t.rows = append(t.rows, Row{Stage: stageName, What: what})
-		t.inRow[[2]string{stageName, what}] = people{}
+		t.rows = append(t.rows, is)
+		t.inRow[is] = people{}
 	}
 	t.rows[i].Count++
-	if person != "" {
-		t.inRow[[2]string{stageName, what}].add(person)
+	if person != 0 {
+		t.inRow[is].add(person)
 	}
+}
+
+// miss counts the chosen keys that are not stuck any more.
+func (t *tally) miss(w *work, named map[string]bool) {
+	w.Plan.Missing = slices.Sorted(maps.Keys(named))
+	t.stay("", StaysGone, len(named))
 }
 
 func (t *tally) stay(channel, reason string, n int) {
@@ -380,11 +496,12 @@ func (t *tally) stay(channel, reason string, n int) {
 // into writes the counts into a plan, each list in an order that does not depend on the lookups.
 func (t *tally) into(p *Plan) {
 	for _, r := range t.rows {
-		r.People = len(t.inRow[[2]string{r.Stage, r.What}])
+		r.People = len(t.inRow[Row{Stage: r.Stage, Source: r.Source, What: r.What}])
 		p.Rows = append(p.Rows, r)
 	}
 	slices.SortFunc(p.Rows, func(a, b Row) int {
-		return cmp.Or(stagePlace(a.Stage)-stagePlace(b.Stage), strings.Compare(a.Stage, b.Stage), strings.Compare(a.What, b.What))
+		return cmp.Or(stagePlace(a.Stage)-stagePlace(b.Stage), strings.Compare(a.Stage, b.Stage), strings.Compare(a.Source, b.Source),
+			strings.Compare(a.What, b.What))
 	})
 	for _, channel := range event.ChannelNames() {
 		if l := t.leaves[channel]; l != nil {
@@ -392,7 +509,7 @@ func (t *tally) into(p *Plan) {
 			p.Leaves = append(p.Leaves, *l)
 		}
 	}
-	p.People, p.Events, p.Waits, p.Unknown = len(t.all), t.events, t.waits, t.unknown
+	p.People, p.Events, p.Waits, p.Unknown, p.Unforeseen = len(t.all), t.events, t.waits, t.unknown, t.blind
 	p.Stays, p.Held = sorted(t.staying), sorted(t.again)
 }
 

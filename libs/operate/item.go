@@ -40,6 +40,7 @@ type Filter struct {
 	Provider string    `json:"provider,omitempty"`
 	Document string    `json:"document,omitempty"` // the provider's id; a quarantined callback has none
 	Channel  string    `json:"channel,omitempty"`  // of held messages
+	Limit    bool      `json:"limit,omitempty"`    // only messages that are held because of a limit
 	Since    time.Time `json:"since,omitzero"`     // stuck at that time or later
 	Until    time.Time `json:"until,omitzero"`     // stuck before that time
 }
@@ -48,9 +49,15 @@ func (f Filter) has(i Item) bool {
 	return (f.What == "" || f.What == i.What) && (f.Stage == "" || f.Stage == i.Stage) && (f.Reason == "" || f.Reason == i.Reason) &&
 		(f.Source == "" || f.Source == i.Source) && (f.Provider == "" || f.Provider == i.Provider) &&
 		(f.Document == "" || f.Document == i.Document || event.DocumentToken(f.Document) == i.Document) &&
-		(f.Channel == "" || slices.Contains(i.Channels, f.Channel)) &&
+		(f.Channel == "" || slices.Contains(i.Channels, f.Channel)) && (!f.Limit || i.Limit) &&
 		!i.Since.Before(f.Since) && (f.Until.IsZero() || i.Since.Before(f.Until))
 }
+
+// HasDead reports whether the filter selects a dead letter.
+func (f Filter) HasDead(l stage.DeadLetter) bool { return f.has(itemOfDead(l)) }
+
+// HasCallback reports whether the filter selects a quarantined callback.
+func (f Filter) HasCallback(k quarantine.Callback) bool { return f.has(itemOfCallback(k)) }
 
 func (f Filter) wants(what What) bool { return f.What == "" || f.What == what }
 
@@ -78,12 +85,15 @@ type Item struct {
 	Country   string        `json:"country,omitempty"` // of a held text, if the settings do not allow texts to it
 	Bytes     int           `json:"bytes,omitempty"`
 
-	person string // only to count different people
+	person uint64 // a hash, only to count different people; 0 is not known
 	number uint64
 }
 
-// numberKey returns the key of a message in a stream. Its digits are padded, so that the order of keys is that of the stream.
-func numberKey(what What, number uint64) string { return fmt.Sprintf("%s.%020d", what, number) }
+// Key returns the key of a message in a stream. Its digits are padded, so that the order of keys is that of the stream.
+func Key(what What, number uint64) string { return fmt.Sprintf("%s.%020d", what, number) }
+
+// Number returns the number of the message that a key names in its stream; 0 for a held message.
+func Number(key string) uint64 { return max(number(Dead, key), number(Quarantined, key)) }
 
 // number returns the number of a key of that kind; 0, which no message has, for another key.
 func number(what What, key string) uint64 {
@@ -110,7 +120,7 @@ const ingestStage = "ingest"
 func itemOfDead(l stage.DeadLetter) Item {
 	a := AboutOf(l)
 	i := Item{
-		Key: numberKey(Dead, l.Number), What: Dead, Stage: l.Stage, Reason: l.Reason, Fault: outcome.Fault(l.Fault), Detail: l.Error,
+		Key: Key(Dead, l.Number), What: Dead, Stage: l.Stage, Reason: l.Reason, Fault: outcome.Fault(l.Fault), Detail: l.Error,
 		Source: a.Source, Provider: a.Provider, Document: a.Document, Recipient: a.Recipient, About: a.What, Channels: a.Channels,
 		Since: l.Buried, First: l.FirstSeen, Attempts: l.Attempts, Replays: l.Replays, Unknown: l.Unknown, Gone: l.Gone, Bytes: len(l.Data), number: l.Number,
 	}
@@ -119,16 +129,16 @@ func itemOfDead(l stage.DeadLetter) Item {
 	}
 	switch {
 	case a.Person != "":
-		i.person = a.Person
+		i.person = personHash(a.Person)
 	case a.Recipient != "":
-		i.person = strings.Join([]string{a.Source, a.Provider, a.Document, a.Recipient}, "/")
+		i.person = personHash(a.Source, a.Provider, a.Document, a.Recipient)
 	}
 	return i
 }
 
 func itemOfCallback(k quarantine.Callback) Item {
 	i := Item{
-		Key: numberKey(Quarantined, k.Number), What: Quarantined, Stage: ingestStage, Reason: k.Reason, Fault: outcome.Provider, Detail: k.Detail,
+		Key: Key(Quarantined, k.Number), What: Quarantined, Stage: ingestStage, Reason: k.Reason, Fault: outcome.Provider, Detail: k.Detail,
 		Source: k.Source, Provider: k.Provider, About: k.Method, Since: k.Received, Bytes: k.Bytes, number: k.Number,
 	}
 	if k.Item != nil {
@@ -147,14 +157,25 @@ func itemOfHeld(h notification.Held) Item {
 		Channels: []string{h.Channel}, Since: h.Since, Limit: h.Limit, Country: h.Country,
 	}
 	if h.Person() != "" {
-		i.person = strings.Join([]string{h.Source, h.Provider, h.Document, h.Person()}, "/")
+		i.person = personHash(h.Source, h.Provider, h.Document, h.Person())
 	}
 	return i
 }
 
-// items yields the stuck work that the filter selects, each stream read once. The order is that of the streams, which is not always that of the keys.
+// items yields the stuck work that the filter selects, in no order. Each stream is read once, or its facts are in memory.
 func (o *Operator) items(ctx context.Context, f Filter) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
+		if o.Remember {
+			kept, err := o.board.refresh(ctx, o.JS, f)
+			if err != nil {
+				yield(Item{}, err)
+				return
+			}
+			if kept {
+				o.board.each(f, func(i Item) bool { return yield(i, nil) })
+				return
+			}
+		}
 		if f.wants(Dead) {
 			for l, err := range (stage.DeadLetters{JS: o.JS}).All(ctx) {
 				if err != nil {

@@ -6,18 +6,18 @@
 package operate
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"time"
-
-	"context"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/prices"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -32,17 +32,20 @@ type Operator struct {
 	// Parts returns the number of parts of a text message; nil if the process does not know the texts. See TextParts.
 	Parts func(*notifyv1.Notification) (int, error)
 	// Prices are the prices of a part of a text. Without them a plan has no cost.
-	Prices Prices
+	Prices prices.Prices
 	// Destination fails if the settings do not allow a message to its address (notification.Sender.Destination); nil allows every address.
 	Destination func(*notifyv1.Notification) error
-	// Callback stores the events of a quarantined callback, as ingest does. A repair that is not nil replaces the body. Its errors are Unreadable, if the callback stays in quarantine, or
-	// those of the streams. It is nil in a process that cannot read callbacks.
-	Callback func(ctx context.Context, h nats.Header, payload, repair []byte) error
+	// Callback stores the events of a quarantined callback, as ingest does, and says what it stored. Its error is an *UnreadableError if the callback
+	// stays in quarantine; other errors are those of the streams. It is nil in a process that cannot read callbacks.
+	Callback func(ctx context.Context, h nats.Header, payload []byte, repair CallbackRepair) (stored string, err error)
 	// Eraser returns the eraser of the installation, and a function that closes it; nil in a process that may not erase.
 	Eraser func(context.Context) (*erase.Eraser, func(), error)
 
-	letters letters // the DLQ by document
-	looks   looks
+	// Remember keeps what is stuck in memory, so that the next look reads only what is new: for a process that looks often.
+	Remember bool
+
+	board board
+	looks looks
 }
 
 func (o *Operator) now() time.Time {
@@ -58,6 +61,9 @@ func (o *Operator) log() *slog.Logger {
 	}
 	return o.Log
 }
+
+// CallbackRepair replaces parts of a callback; a part that is nil stays as it is.
+type CallbackRepair struct{ Body, Query []byte }
 
 // Order is who ordered an action, and why. Both are kept in the log, so neither may contain personal data.
 type Order struct {

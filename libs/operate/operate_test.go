@@ -291,14 +291,14 @@ func TestQuarantinedCallbacksAreReplayed(t *testing.T) {
 	w := newWorld(t)
 	w.quarantined("unreadable")
 	w.quarantined("unreadable")
-	w.operator.Callback = func(_ context.Context, h nats.Header, _, _ []byte) error {
+	w.operator.Callback = func(_ context.Context, h nats.Header, _ []byte, _ operate.CallbackRepair) (string, error) {
 		if h.Get(quarantine.HeaderSource) != "acme" {
 			t.Error("not the stored header")
 		}
 		if w.ahead.Add(1) == 1 {
-			return &operate.UnreadableError{Err: errors.New("still")}
+			return "", &operate.UnreadableError{Err: errors.New("still")}
 		}
-		return nil
+		return "stored e1", nil
 	}
 	_, j := w.do(operate.ReplayCallbacks, operate.Selection{Filter: operate.Filter{What: operate.Quarantined}})
 	if j.Done != 1 || j.Failed != 1 || j.Failures["unreadable"] != 1 || w.Count(flow.Quarantine, ">") != 1 {

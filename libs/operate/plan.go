@@ -17,7 +17,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/prices"
 )
 
 // MostItems is the largest number of items of a plan. At 10 items a second they take 17 minutes.
@@ -44,6 +46,8 @@ type Selection struct {
 	Recipient string    `json:"recipient,omitempty"` // the provider's id of a person on the document
 	Channels  []string  `json:"channels,omitempty"`  // of a resent invitation, or of released messages
 	Body      []byte    `json:"body,omitempty"`      // the repaired content of one dead letter or callback
+	Query     []byte    `json:"query,omitempty"`     // the repaired query of one callback
+	Subject   string    `json:"subject,omitempty"`   // of the message that is repaired; Plan sets it, and an erasure reads the content by it
 	Rate      int       `json:"rate,omitempty"`      // items a second; 0 is DefaultRate
 }
 
@@ -69,15 +73,23 @@ type Plan struct {
 	// Unknown is the number of items of which it is unknown whether their message was sent. The stage looks in the log first, and marks what it
 	// sends again as a possible duplicate.
 	Unknown int `json:"unknown,omitempty"`
+	// Unforeseen is the number of messages in Leaves of which it was not looked up whether they leave: a plan looks up MostItems.
+	Unforeseen int `json:"unforeseen,omitempty"`
 	// Places are the places from which an erasure removes, with the number of messages.
-	Places []Place `json:"places,omitempty"`
+	Places []erase.FoundPlace `json:"places,omitempty"`
 	// Diff shows how a repair changes the content, a line each with "-" or "+". It has personal data, and is not stored.
 	Diff []string `json:"diff,omitempty"`
+
+	// Missing are the chosen keys that are not stuck any more. Lost are the keys of dead letters whose stream has lost the message. Both are not in
+	// the plan.
+	Missing []string `json:"-"`
+	Lost    []string `json:"-"`
 }
 
 // Row counts equal items.
 type Row struct {
 	Stage  string `json:"stage"`
+	Source string `json:"source,omitempty"` // of callbacks: "acme/clickwrap"
 	What   string `json:"what"`
 	Count  int    `json:"count"`
 	People int    `json:"people,omitempty"`
@@ -85,10 +97,10 @@ type Row struct {
 
 // Leaving counts the messages that leave on one channel.
 type Leaving struct {
-	Channel  string `json:"channel"`
-	Messages int    `json:"messages"`
-	People   int    `json:"people"`
-	Cost     *Cost  `json:"cost,omitempty"` // of texts
+	Channel  string       `json:"channel"`
+	Messages int          `json:"messages"`
+	People   int          `json:"people"`
+	Cost     *prices.Cost `json:"cost,omitempty"` // of texts
 }
 
 // Staying counts messages or items with the reason why they stay.
@@ -96,13 +108,6 @@ type Staying struct {
 	Channel string `json:"channel,omitempty"`
 	Reason  string `json:"reason"`
 	Count   int    `json:"count"`
-}
-
-// Place is a place from which an erasure removes.
-type Place struct {
-	Name  string `json:"name"`
-	Count int    `json:"count"`
-	Rule  string `json:"rule"`
 }
 
 // Messages is the number of messages that leave.
@@ -125,7 +130,20 @@ type work struct {
 	Plan      Plan      `json:"plan"`
 	Selection Selection `json:"selection"`
 	Items     []frozen  `json:"items"`
+
+	unlimited bool // it may have more than MostItems items
 }
+
+// tooMany returns the error of a plan with more items than it may have, or nil.
+func (w *work) tooMany(n int) error {
+	if n <= MostItems || w.unlimited {
+		return nil
+	}
+	return tooMany(n)
+}
+
+// keeps reports whether the plan keeps its n-th item. The items after the limit are only counted.
+func (w *work) keeps(n int) bool { return n <= MostItems || w.unlimited }
 
 func (w work) order() Order { return Order{By: w.Plan.By, Reason: w.Plan.Reason, Plan: w.Plan.ID} }
 
@@ -203,6 +221,17 @@ func stays(all []Staying) string {
 
 // check reports whether a selection fits the action.
 func (s Selection) check(action Action) error {
+	if err := s.checkAny(action); err != nil {
+		return err
+	}
+	if len(s.Keys) > MostItems && !action.ofDocument() {
+		return tooMany(len(s.Keys))
+	}
+	return nil
+}
+
+// checkAny works like check, for any number of keys.
+func (s Selection) checkAny(action Action) error {
 	switch {
 	case s.Rate < 0 || s.Rate > MostRate:
 		return &SelectionError{"the rate is 1 to 1000 items a second"}
@@ -210,14 +239,12 @@ func (s Selection) check(action Action) error {
 		return &SelectionError{"the action needs a document, with its source and its provider"}
 	case action.ofDocument():
 		return nil
-	case (action == Repair || action == RepairCallback) && (len(s.Keys) != 1 || s.Body == nil):
+	case (action == Repair || action == RepairCallback) && (len(s.Keys) != 1 || s.Body == nil && s.Query == nil):
 		return &SelectionError{"a repair needs the key of one dead letter or callback, and its new content"}
 	case len(s.Keys) == 0 && s.Filter == (Filter{}) && !s.All && action != ReleaseChannels:
 		return &SelectionError{"the selection is empty: choose items, filter them, or choose all"}
 	case len(s.Keys) > 0 && (s.Filter != (Filter{}) || s.All):
 		return &SelectionError{"the selection has both keys and a filter: choose one of them"}
-	case len(s.Keys) > MostItems:
-		return tooMany(len(s.Keys))
 	case s.Filter.What != "" && s.Filter.What != action.what():
 		return &SelectionError{fmt.Sprintf("the action %s is for what is %s, not for what is %s", action, action.what(), s.Filter.What)}
 	default:

@@ -115,6 +115,9 @@ func (r Runner) job(ctx context.Context, id string) error {
 		return err
 	}
 	w, err := readWork(ctx, bucket, workKey(id))
+	if errors.Is(err, ErrNoPlan) {
+		return r.erased(ctx, id, owner)
+	}
 	if err != nil {
 		return fmt.Errorf("read the items of job %s: %w", id, err)
 	}
@@ -128,6 +131,26 @@ func (r Runner) job(ctx context.Context, id string) error {
 		return nil
 	}
 	return err
+}
+
+// erased ends a job whose items were removed by an erasure: they had data of an erased document or person.
+func (r Runner) erased(ctx context.Context, id, owner string) error {
+	_, err := r.Operator.changed(ctx, id, func(j *Job) (bool, error) {
+		if j.Owner != owner {
+			return false, nil
+		}
+		left := j.All - j.Next
+		if j.Failures == nil {
+			j.Failures = map[string]int{}
+		}
+		j.Failures[failedErased] += left
+		j.Failed, j.Next, j.Owner, j.State, j.Finished = j.Failed+left, j.All, "", Failed, r.Operator.now().UTC()
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.Operator.close(ctx, id)
 }
 
 // orphan removes the mark of a job that does not exist: its start was interrupted, or it is older than the bucket's entries.
@@ -220,6 +243,7 @@ func (r *running) one(ctx context.Context, f frozen, repeated bool) (result, err
 type result struct {
 	skipped bool
 	failure string // the bounded reason of a failure of this item alone
+	detail  string // what was stored, or why the item failed, for a user who waits for it
 }
 
 // unavailable is the reason of an item that failed because a part of Signrelay did not respond.
@@ -287,5 +311,14 @@ func (r *running) end(ctx context.Context, state State) error {
 	}
 	j := r.job
 	r.Operator.log().Info("an operator's job ended", "job", j.ID, "action", j.Action, "state", state, "done", j.Done, "skipped", j.Skipped, "failed", j.Failed)
-	return r.Operator.close(context.WithoutCancel(ctx), j.ID)
+	if err := r.Operator.close(context.WithoutCancel(ctx), j.ID); err != nil || j.Action != Erase || r.Operator.Eraser == nil {
+		return err
+	}
+	// The work of this job named the erased document.
+	e, done, err := r.Operator.Eraser(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return e.Forget(context.WithoutCancel(ctx), flow.Jobs)
 }

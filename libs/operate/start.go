@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -99,8 +98,7 @@ func (o *Operator) StartFor(ctx context.Context, token, by, reason string) (Job,
 		}
 		return Job{}, fmt.Errorf("store the job: %w", err)
 	}
-	e := aboutEventOf(ourselves, event.OperatorActed, now)
-	if err := o.publish(ctx, acted(e, event.DerivedID(id, "operate", "started"), j.Action, w.order(), j.All), false); err != nil {
+	if err := o.started(ctx, w); err != nil {
 		return Job{}, err
 	}
 	if err := bucket.Purge(ctx, planKey(id), jetstream.PurgeTTL(markerTTL)); err != nil {

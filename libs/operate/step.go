@@ -26,6 +26,7 @@ const (
 	failedChanged    = "changed"    // its content is not the one that the plan saw
 	failedUnreadable = "unreadable" // the callback still cannot be read, and stays in quarantine
 	failedRefused    = "refused"    // the action is not allowed any more
+	failedErased     = "erased"     // an erasure removed what the job had to do
 )
 
 // UnreadableError is an error of Operator.Callback: the callback stays in quarantine.
@@ -96,7 +97,7 @@ func (o *Operator) stepDead(w work) doer {
 
 func (o *Operator) stepCallback(w work, stream jetstream.Stream) doer {
 	return func(ctx context.Context, f frozen, repeated bool) (result, error) {
-		n := number(Quarantined, f.Key)
+		n, done := number(Quarantined, f.Key), result{}
 		m, err := stream.GetMsg(ctx, n)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -114,18 +115,19 @@ func (o *Operator) stepCallback(w work, stream jetstream.Stream) doer {
 		case o.Callback == nil:
 			return result{}, errors.New("this process cannot read callbacks")
 		default:
-			err := o.Callback(ctx, m.Header, m.Data, w.Selection.Body)
+			stored, err := o.Callback(ctx, m.Header, m.Data, CallbackRepair{w.Selection.Body, w.Selection.Query})
 			if errors.As(err, new(*UnreadableError)) {
-				return result{failure: failedUnreadable}, nil
+				return result{failure: failedUnreadable, detail: err.Error()}, nil
 			}
 			if err != nil {
-				return result{}, err
+				return result{}, fmt.Errorf("number %d stays in quarantine: %w", n, err)
 			}
+			done.detail = stored
 		}
 		if err := flow.Remains(ctx, stream, n, stream.DeleteMsg(ctx, n)); err != nil {
 			return result{}, fmt.Errorf("remove number %d from quarantine: %w", n, err)
 		}
-		return result{}, nil
+		return done, nil
 	}
 }
 

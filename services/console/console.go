@@ -24,10 +24,10 @@ var Service = service.Service{
 	Name:              flow.Console,
 	Run:               Run,
 	Check:             check,
-	Sections:          []config.Declared{consolesettings.Section},
+	Sections:          []config.Declared{consolesettings.Section, consolesettings.PricesSection},
 	Listeners:         []service.Listener{{Name: "http", Key: "console.addr", Port: 8081}},
 	Calls:             []service.Party{service.NATS, service.Web}, // Web: the identity provider
-	Reads:             []string{"sources", "archive", "console", "index", "opt_out", "templates", "nats", "master_key", "log"},
+	Reads:             []string{"sources", "archive", "console", "index", "opt_out", "prices", "templates", "nats", "master_key", "log"},
 	WorksWithoutRedis: true,
 	Singleton:         true, // sessions and the last hour are in memory
 }
@@ -53,6 +53,7 @@ func Run(ctx context.Context, env service.Env) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.sampler.run(work) })
 	background.Go(func() { s.followJobs(work) })
+	background.Go(func() { s.operator.Follow(work, sampleEvery) })
 	background.Go(func() { _ = s.runJobs(work) }) // it returns nil when work ends
 	defer func() { stop(); background.Wait() }()
 	web := &http.Server{

@@ -194,7 +194,11 @@ func TestSourceShowsItsKeysAndIsReconciled(t *testing.T) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}
 	}
-	response, _ := b.do(b.browser(), http.MethodPost, "/sources/pleasesign/onboarding", url.Values{"token": {b.token(page)}}, "text/html")
+	response, body := b.do(b.browser(), http.MethodPost, "/sources/pleasesign/onboarding", url.Values{"token": {b.token(page)}}, "text/html")
+	if response.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "The reason is empty") {
+		t.Errorf("reconcile without a reason: status %d", response.StatusCode)
+	}
+	response, _ = b.do(b.browser(), http.MethodPost, "/sources/pleasesign/onboarding", url.Values{"token": {b.token(page)}, "why": {"ticket 17"}}, "text/html")
 	if response.StatusCode != http.StatusSeeOther {
 		t.Fatalf("reconcile now: status %d", response.StatusCode)
 	}

@@ -22,7 +22,8 @@ type Finding struct {
 	Do      string    `json:"do"`
 	Runbook string    `json:"runbook"` // the alert with an entry in docs/operate.md
 	Since   time.Time `json:"since,omitzero"`
-	Stuck   string    `json:"stuck,omitempty"` // the address of the items on the page Stuck
+	Stuck   string    `json:"stuck,omitempty"`  // the address of the items on the page Stuck
+	Source  string    `json:"source,omitempty"` // the address of the source
 }
 
 // StageView is one stage on the page.
@@ -83,6 +84,8 @@ func flowPage(r *Request) (View, error) {
 		return View{}, err
 	}
 	data.Sources = sources
+	data.Findings = append(data.Findings, sourceFindings(sources, r.Now)...)
+	slices.SortStableFunc(data.Findings, func(a, b Finding) int { return strings.Compare(a.Level, b.Level) })
 	if data.Teams, err = r.Console.teams(r.Context()); err != nil {
 		return View{}, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/index"
+	"github.com/signrelay/signrelay/libs/prices"
 )
 
 var insightPages = []Page{
@@ -33,6 +34,7 @@ type WeekRow struct {
 	MedianHours float64        `json:"median_hours"` // from the first message to the signature
 	P90Hours    float64        `json:"p90_hours"`
 	Parts       int            `json:"text_parts"`
+	Cost        prices.Cost    `json:"text_cost"` // at the prices of the settings
 	Channels    map[string]int `json:"last_channel_before_signature"`
 	Kinds       map[string]int `json:"last_message_before_signature"`
 }
@@ -112,7 +114,7 @@ func insightPage(r *Request) (View, error) {
 		return View{}, err
 	}
 	for _, w := range weeks {
-		data.Weeks = append(data.Weeks, weekRow(w, r.Now))
+		data.Weeks = append(data.Weeks, weekRow(w, r.Console.operator.Prices, r.Now))
 	}
 	switch format := query.Get("format"); format {
 	case "":
@@ -133,13 +135,17 @@ func mondayBefore(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day()-day, 0, 0, 0, 0, time.UTC)
 }
 
-func weekRow(w index.Week, now time.Time) WeekRow {
+func weekRow(w index.Week, known prices.Prices, now time.Time) WeekRow {
 	year, week := w.Start.ISOWeek()
-	return WeekRow{
+	row := WeekRow{
 		Source: w.Source, Provider: w.Provider, Week: fmt.Sprintf("%d-W%02d", year, week), Start: w.Start, SoFar: now.Before(w.Start.AddDate(0, 0, 7)),
 		Sent: w.Sent, Delivered: w.Delivered, Opened: w.Opened, Signed: w.Signed, MedianHours: w.MedianHours, P90Hours: w.P90Hours, Parts: w.Parts,
 		Channels: w.Channels, Kinds: w.Kinds,
 	}
+	for country, parts := range w.Countries {
+		row.Cost.Add(known, country, parts)
+	}
+	return row
 }
 
 // sum adds up the weeks: all, and those of each source.
@@ -168,6 +174,7 @@ func (d *insightData) sum() {
 
 func (w *WeekRow) add(other WeekRow) {
 	w.Sent, w.Delivered, w.Opened, w.Signed, w.Parts = w.Sent+other.Sent, w.Delivered+other.Delivered, w.Opened+other.Opened, w.Signed+other.Signed, w.Parts+other.Parts
+	w.Cost.Join(other.Cost)
 }
 
 var channelNames = map[string]string{event.ChannelName(event.SMS): "Text", event.ChannelName(event.Email): "E-mail"}
@@ -295,7 +302,7 @@ func writeWeeks(t table, weeks []WeekRow) error {
 			kinds[k] = true
 		}
 	}
-	head := []string{"source", "provider", "week", "monday", "sent", "delivered", "opened by people", "signed", "median hours to sign", "p90 hours to sign", "text parts"}
+	head := []string{"source", "provider", "week", "monday", "sent", "delivered", "opened by people", "signed", "median hours to sign", "p90 hours to sign", "text parts", "text cost", "currency", "parts without a price"}
 	for _, k := range slices.Sorted(maps.Keys(channels)) {
 		head = append(head, "signed after "+k)
 	}
@@ -312,7 +319,7 @@ func writeWeeks(t table, weeks []WeekRow) error {
 		}
 		cells := []string{
 			w.Source, w.Provider, w.Week, w.Start.Format(time.DateOnly), strconv.Itoa(w.Sent), strconv.Itoa(w.Delivered), strconv.Itoa(w.Opened), strconv.Itoa(w.Signed),
-			hours[0], hours[1], strconv.Itoa(w.Parts),
+			hours[0], hours[1], strconv.Itoa(w.Parts), w.Cost.Amount, w.Cost.Currency, strconv.Itoa(w.Cost.Unpriced),
 		}
 		for _, k := range slices.Sorted(maps.Keys(channels)) {
 			cells = append(cells, strconv.Itoa(w.Channels[k]))

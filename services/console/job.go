@@ -52,7 +52,7 @@ func jobOf(j operate.Job) JobView {
 
 // jobTitle names a job: "Replay of 32 dead letters".
 func jobTitle(j operate.Job) string {
-	verb, noun := actionWords(j.Action)
+	verb, noun := j.Action.Words()
 	return fmt.Sprintf("%s of %s", map[string]string{"Repair and replay": "Repair", "Try now": "Retry"}[verb]+map[bool]string{true: verb}[verb != "Repair and replay" && verb != "Try now"],
 		counted(j.All, noun))
 }
@@ -175,6 +175,7 @@ func failureMeans(reason string) string {
 		"changed":     "Its content is not the one that the plan saw. It stays where it is.",
 		"unreadable":  "It still cannot be read, and stays in quarantine.",
 		"refused":     "The action is not allowed any more.",
+		"erased":      "An erasure removed what the job had to do.",
 		"unavailable": "A part of Signrelay did not respond. The log of the program has the reason.",
 	}[reason]
 }

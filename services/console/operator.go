@@ -14,12 +14,13 @@ import (
 	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 	messages "github.com/signrelay/signrelay/libs/templates"
+	consolesettings "github.com/signrelay/signrelay/services/console/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
-// newOperator returns the operator's part of the console.
-func newOperator(env service.Env) (*operate.Operator, error) {
+// NewOperator returns the operator's part of the console, of the command line and of the MCP server. It cannot read callbacks and may not erase.
+func NewOperator(env service.Env) (*operate.Operator, error) {
 	texts, err := messages.Open(env.Config.Templates.Dir)
 	if err != nil {
 		return nil, err
@@ -29,6 +30,7 @@ func newOperator(env service.Env) (*operate.Operator, error) {
 	from := messages.TextSender{NoReplies: vonage.From != "" && !vonage.Replies(), Contact: smssettings.OptOutSection.Of(c).Contact}
 	return &operate.Operator{
 		JS: env.JS, Ring: keyring.New(c.MasterKeys()), Now: env.Now, Log: env.Log, Parts: operate.TextParts(texts, from, sampleLink(c)),
+		Remember: true, Prices: consolesettings.PricesSection.Of(c).Known(),
 	}, nil
 }
 

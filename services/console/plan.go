@@ -26,14 +26,9 @@ type planData struct {
 	Danger    bool   `json:"-"`
 	Stays     []stay `json:"-"`
 	Held      []stay `json:"-"`
-	Parts     int    `json:"-"`
 }
 
-type stay struct {
-	Count  int
-	Noun   string
-	Reason string
-}
+type stay struct{ Counted, Because string }
 
 // planPage makes a plan and shows it. Nothing is done yet, so that its address can be sent to a colleague, who gets a plan of their own.
 func planPage(r *Request, f selected) (View, error) {
@@ -129,119 +124,24 @@ func typed(p operate.Plan, s operate.Selection) bool {
 }
 
 func (r *Request) planView(p operate.Plan, s operate.Selection, back string) View {
-	verb, noun := actionWords(p.Action)
+	verb, noun := p.Action.Words()
 	d := planData{
 		Plan: p, FormToken: r.Console.token(r.id), Type: typed(p, s), Verb: verb, Noun: noun, Back: back,
 		Danger: p.Action == operate.Drop || p.Action == operate.DropCallbacks,
 	}
 	d.Title = fmt.Sprintf("The plan: %s %s", strings.ToLower(verb), counted(p.Items, noun))
-	d.Summary = summary(p)
+	d.Summary = p.Summary()
 	for _, one := range p.Stays {
-		d.Stays = append(d.Stays, stay{one.Count, messageNoun(one.Channel), stayReason(one.Reason)})
+		d.Stays = append(d.Stays, stay{one.Counted(), one.Because()})
 	}
 	for _, one := range p.Held {
-		d.Held = append(d.Held, stay{one.Count, messageNoun(one.Channel), words0(one.Reason)})
-	}
-	for _, l := range p.Leaves {
-		if l.Cost != nil {
-			d.Parts += l.Cost.Parts
-		}
+		d.Held = append(d.Held, stay{one.Counted(), one.Because()})
 	}
 	return View{Template: "plan", Title: d.Title, Data: d}
 }
 
 // Words of several pages.
 const verbReplay, verbDrop, deadLetter = "Replay", "Drop", "dead letter"
-
-// actionWords returns the verb of an action's button and the noun of its items.
-func actionWords(a operate.Action) (verb, noun string) {
-	switch a {
-	case operate.Replay:
-		return verbReplay, deadLetter
-	case operate.Drop:
-		return verbDrop, deadLetter
-	case operate.Repair:
-		return "Repair and replay", deadLetter
-	case operate.ReplayCallbacks:
-		return verbReplay, "callback"
-	case operate.RepairCallback:
-		return "Repair and replay", "callback"
-	case operate.DropCallbacks:
-		return verbDrop, "callback"
-	case operate.Release:
-		return "Release", "held message"
-	case operate.ReleaseChannels:
-		return "Try now", "channel"
-	case operate.Resend:
-		return "Send again", "invitation"
-	case operate.CancelReminders:
-		return "Cancel", "reminder"
-	case operate.ArchiveAgain:
-		return "Archive", "document"
-	case operate.Erase:
-		return "Erase", "document"
-	case operate.HoldDocument:
-		return "Hold", "document"
-	default:
-		return "End the hold of", "document"
-	}
-}
-
-// summary says in one sentence what leaves.
-func summary(p operate.Plan) string {
-	switch p.Action { //nolint:exhaustive // the others send messages
-	case operate.Drop, operate.DropCallbacks:
-		return "They are removed for good. No message leaves for them."
-	case operate.ReplayCallbacks, operate.RepairCallback:
-		return fmt.Sprintf("%s processed as if the provider sent %s now. Events that the log lacks are stored, and messages may leave for them. What still cannot be read stays.",
-			countedVerb(p.Items, "callback", "is", "are"), verb(uint64(p.Items), "it", "them"))
-	}
-	var leave []string
-	for _, l := range p.Leaves {
-		leave = append(leave, fmt.Sprintf("%s to %s", counted(l.Messages, messageNoun(l.Channel)), counted(l.People, "person")))
-	}
-	text := "No message leaves now"
-	if len(leave) > 0 {
-		text = strings.Join(leave, " and ") + " " + verb(uint64(p.Messages()), "leaves", "leave")
-	}
-	if p.Events > 0 {
-		text += fmt.Sprintf(". %s to the enricher, which asks the provider whether more messages follow", countedVerb(p.Events, "event", "goes", "go"))
-	}
-	return text + "."
-}
-
-// countedVerb returns a number of things with its verb: "1 event goes", "2 events go".
-func countedVerb(n int, noun, one, many string) string {
-	return counted(n, noun) + " " + verb(uint64(max(n, 0)), one, many)
-}
-
-func messageNoun(channel string) string {
-	switch channel {
-	case "sms":
-		return "text"
-	case "email":
-		return "e-mail"
-	case "":
-		return "item"
-	default:
-		return "message"
-	}
-}
-
-// stayReason says why a message does not leave.
-func stayReason(reason string) string {
-	if text := map[string]string{
-		"signed": "the person has signed since", "declined": "the person has declined since", "document-ended": "the document has ended", "opted-out": "the person does not want messages",
-		"already-sent": "the log shows that it was sent", "gone": "it is not there any more, or the action is not for it", "repeated": "another item has the same message",
-		"unreadable": "the stage still cannot read it", "no-limit": "it is not held because of a limit: it leaves when its cause is fixed",
-	}[reason]; text != "" {
-		return text
-	}
-	return words0(reason)
-}
-
-// words0 returns a bounded reason in words: "bad-credentials" is "bad credentials".
-func words0(reason string) string { return strings.ReplaceAll(reason, "-", " ") }
 
 // startPlan starts a plan by its token.
 func startPlan(r *Request) (View, error) {
@@ -318,7 +218,7 @@ func itemPage(r *Request) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	return View{Template: "item", Title: d.Word + " is stuck: " + words0(d.Reason), Data: d}, nil
+	return View{Template: "item", Title: d.Word + " is stuck: " + strings.ReplaceAll(d.Reason, "-", " "), Data: d}, nil
 }
 
 // checkRepair checks that a repaired content can be decoded, and shows its plan with the difference. The content is in a form and not in an address,

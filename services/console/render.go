@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/document"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/operate"
+	"github.com/signrelay/signrelay/libs/prices"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
@@ -92,6 +93,7 @@ var functions = template.FuncMap{
 	"proof":   proof,
 	"people":  numberOfPeople,
 	"price":   price,
+	"cost":    func(c *prices.Cost) string { return operate.Price(*c) },
 	"capital": func(text string) string { return strings.ToUpper(text[:1]) + text[1:] },
 	"full":    fullSentence,
 	"phone":   phone,

@@ -37,6 +37,7 @@ type Server struct {
 	verified *verified
 	mcp      http.Handler
 	pace     *pace
+	tallies  tallies
 
 	archiveOpen sync.Mutex
 	archive     *archive.Store // opened at the first download
@@ -55,7 +56,7 @@ func New(env service.Env) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sources: %w", err)
 	}
-	operator, err := newOperator(env)
+	operator, err := NewOperator(env)
 	if err != nil {
 		return nil, err
 	}

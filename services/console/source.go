@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,9 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/dedupe"
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 )
 
 var sourcePages = []Page{
@@ -31,6 +31,75 @@ type SourceRow struct {
 	LastCallback time.Time       `json:"last_callback,omitzero"` // authentic, at most a minute before the newest
 	Keys         []flow.KeyUse   `json:"keys"`
 	Reconciled   *Reconciliation `json:"last_reconciliation,omitempty"`
+	// LastHour are the authentic callbacks of the last whole hour and of this one so far.
+	LastHour int `json:"callbacks_1h"`
+	// Refused are the refused callbacks by reason, the most frequent first.
+	Refused []Refused `json:"refused"`
+	Silent  *Silence  `json:"silent,omitempty"`
+}
+
+// Refused counts the callbacks of a source that were refused for one reason.
+type Refused struct {
+	Reason string `json:"reason"`
+	flow.Refusal
+	Means string `json:"means"`
+}
+
+// Silence says that a source does not call although it usually does at this hour of the week. The alert SignrelaySourceSilent has the same rule.
+type Silence struct {
+	Since time.Time `json:"since,omitzero"`   // the last callback
+	Usual int       `json:"usual_in_2_hours"` // in the same two hours of the last week
+}
+
+// The rule of a silent source: no callback in the last two whole hours and since, and at least this many in the same two hours a week ago.
+const (
+	silentHours = 2
+	silentLeast = 10
+)
+
+// silence returns whether a source is silent; nil if it is not, or if too little is known.
+func silence(a flow.Arrivals, now time.Time) *Silence {
+	until := now.UTC().Truncate(time.Hour)
+	from := until.Add(-silentHours * time.Hour)
+	if n, _ := a.Between(from, until.Add(time.Hour)); n > 0 {
+		return nil
+	}
+	const week = 7 * 24 * time.Hour
+	usual, _ := a.Between(from.Add(-week), until.Add(-week))
+	if usual < silentLeast {
+		return nil
+	}
+	return &Silence{Since: a.Last, Usual: usual}
+}
+
+// refusedMeans says what a refusal means, in words.
+func refusedMeans(reason string) string {
+	if text := map[string]string{
+		"unauthentic":        "The signature or token is wrong or missing: the secret differs from the provider's, or a stranger calls.",
+		"too-large":          "The body is larger than 1 MiB.",
+		"content-type":       "The provider does not send this type of content: the address may belong to another provider.",
+		"method":             "The address does not accept this HTTP method.",
+		"log-away":           "NATS did not accept it. The provider sends it again.",
+		"too-many-in-flight": "Too many callbacks came in at once. The provider sends it again.",
+		"incomplete":         "The body did not arrive as a whole.",
+	}[reason]; text != "" {
+		return text
+	}
+	return "The log of ingest has the details."
+}
+
+// arrived adds the counts of ingest to a row.
+func (s *SourceRow) arrived(a flow.Arrivals, now time.Time) {
+	hour := now.UTC().Truncate(time.Hour)
+	s.LastHour, _ = a.Between(hour.Add(-time.Hour), hour.Add(time.Hour))
+	if a.Last.After(s.LastCallback) {
+		s.LastCallback = a.Last
+	}
+	for reason, r := range a.Refused {
+		s.Refused = append(s.Refused, Refused{reason, r, refusedMeans(reason)})
+	}
+	slices.SortFunc(s.Refused, func(a, b Refused) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Reason, b.Reason)) })
+	s.Silent = silence(a, now)
 }
 
 // Path returns the path of the source's page.
@@ -75,7 +144,7 @@ func (s *Server) state(ctx context.Context) (jetstream.KeyValue, error) {
 }
 
 func (s *Server) sourceRow(ctx context.Context, state jetstream.KeyValue, src config.Source) (row SourceRow, err error) {
-	row = SourceRow{Name: src.Name, Provider: src.Provider, Keys: []flow.KeyUse{}}
+	row = SourceRow{Name: src.Name, Provider: src.Provider, Keys: []flow.KeyUse{}, Refused: []Refused{}}
 	if row.Keys, err = flow.KeyUses(ctx, s.env.JS, src.Provider, src.Name); err != nil {
 		return row, err
 	}
@@ -84,6 +153,11 @@ func (s *Server) sourceRow(ctx context.Context, state jetstream.KeyValue, src co
 			row.LastCallback = k.At
 		}
 	}
+	counted, err := flow.ReadArrivals(ctx, state, src.Provider, src.Name)
+	if err != nil {
+		return row, err
+	}
+	row.arrived(counted, s.env.Now())
 	row.Reconciled, err = reconciliation(ctx, state, src)
 	return row, err
 }
@@ -109,7 +183,8 @@ func reconciliation(ctx context.Context, state jetstream.KeyValue, src config.So
 }
 
 type sourcesData struct {
-	Sources []SourceRow `json:"sources"`
+	Findings []Finding   `json:"findings"`
+	Sources  []SourceRow `json:"sources"`
 }
 
 func sourcesPage(r *Request) (View, error) {
@@ -117,11 +192,78 @@ func sourcesPage(r *Request) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	title := counted(len(rows), "source")
-	if len(rows) == 0 {
-		title = "No sources yet"
+	title := sourcesHeadline(rows, r.Now)
+	return View{Template: "sources", Title: title, Live: true, Data: sourcesData{sourceFindings(rows, r.Now), rows}}, nil
+}
+
+// A finding needs more refusals than refusedLeast, the last one within recently: one wrong signature may be a stranger's.
+const (
+	recently     = time.Hour
+	refusedLeast = 5
+)
+
+// sourceFindings returns what is wrong with the sources.
+func sourceFindings(rows []SourceRow, now time.Time) []Finding {
+	all := []Finding{}
+	for _, row := range rows {
+		if q := row.Silent; q != nil {
+			all = append(all, Finding{Level: "warn", Title: "Source " + row.Name + " is silent", Since: q.Since, Runbook: "SignrelaySourceSilent", Source: row.Path(),
+				Text: fmt.Sprintf("It calls about every %s at this hour of the week: %s in the same two hours a week ago.", every(q.Usual), counted(q.Usual, "callback")),
+				Do:   "Look at the provider's own page of webhooks. Was ours switched off? Is today a holiday?"})
+		}
+		for _, r := range row.Refused {
+			if r.Reason == "unauthentic" && r.Count > refusedLeast && now.Sub(r.Last) <= recently {
+				all = append(all, Finding{Level: "warn", Title: "Source " + row.Name + " refuses callbacks", Since: r.First, Runbook: "SignrelayCallbacksUnauthentic", Source: row.Path(),
+					Text: fmt.Sprintf("%s had a wrong signature or token, the last one %s.", counted(r.Count, "callback"), minutesAgo(now.Sub(r.Last))),
+					Do:   "Compare the secret in the settings with the one at the provider. Then the provider sends them again."})
+			}
+		}
+		if row.Reconciled != nil && row.Reconciled.Error != "" {
+			all = append(all, Finding{Level: "warn", Title: "The reconciliation of source " + row.Name + " failed", Since: row.Reconciled.Ended, Runbook: "SignrelayReconciliationFailed", Source: row.Path(),
+				Text: "Facts that no callback brought are not known since then.", Do: "Read the log of the reconciler."})
+		}
 	}
-	return View{Template: "sources", Title: title, Live: true, Data: sourcesData{rows}}, nil
+	return all
+}
+
+func minutesAgo(d time.Duration) string {
+	if d < time.Minute {
+		return "less than a minute ago"
+	}
+	return fmt.Sprintf("%d min ago", int(d/time.Minute))
+}
+
+// every returns the time between two of n callbacks in two hours.
+func every(n int) string {
+	minutes := max(1, silentHours*60/max(n, 1))
+	return fmt.Sprintf("%d min", minutes)
+}
+
+// sourcesHeadline returns the heading of the list: what was found.
+func sourcesHeadline(rows []SourceRow, now time.Time) string {
+	findings := sourceFindings(rows, now)
+	called := slices.ContainsFunc(rows, func(r SourceRow) bool { return !r.LastCallback.IsZero() })
+	switch {
+	case len(rows) == 0:
+		return "No sources yet"
+	case len(findings) > 0:
+		return headline(findings)
+	case !called:
+		return "No source has called yet"
+	case len(rows) == 1:
+		return "The source calls as usual"
+	default:
+		quiet := 0
+		for _, r := range rows {
+			if r.LastCallback.IsZero() {
+				quiet++
+			}
+		}
+		if quiet > 0 {
+			return fmt.Sprintf("%d of %s %s never called", quiet, counted(len(rows), "source"), verb(uint64(quiet), "has", "have"))
+		}
+		return "All " + counted(len(rows), "source") + " call as usual"
+	}
 }
 
 // TypeCount is the number of a source's events of one type.
@@ -132,13 +274,30 @@ type TypeCount struct {
 	Last time.Time `json:"last"`
 }
 
+// sourceHeadline returns the heading of a source's page: what was found.
+func sourceHeadline(row SourceRow, now time.Time) string {
+	findings := sourceFindings([]SourceRow{row}, now)
+	switch {
+	case len(findings) > 0:
+		return headline(findings)
+	case row.LastCallback.IsZero():
+		return "Source " + row.Name + " has never called"
+	default:
+		return "Source " + row.Name + " calls as usual"
+	}
+}
+
 type sourceData struct {
 	SourceRow
-	URL     string      `json:"callback_path"`
-	Public  string      `json:"-"` // the beginning of public addresses; empty if it is not known
-	Types   []TypeCount `json:"events"`
-	Counted bool        `json:"counts_complete"` // false: only the oldest events of the day were counted
+	Findings []Finding   `json:"findings"`
+	URL      string      `json:"callback_path"`
+	Public   string      `json:"-"` // the beginning of public addresses; empty if it is not known
+	Types    []TypeCount `json:"events"`
+	Counted  bool        `json:"counts_complete"` // false: the newest events of the day are still being counted
 }
+
+// Reconciles says what a reconciliation does.
+func (sourceData) Reconciles() string { return operate.Reconcile.Consequence() }
 
 // source returns the source that the path names.
 func (r *Request) source() (config.Source, error) {
@@ -160,19 +319,13 @@ func askReconciliation(r *Request) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	state, err := s.state(r.Context())
+	page := "/sources/" + src.Provider + "/" + src.Name
+	order := operate.Order{By: r.user(), Reason: strings.TrimSpace(r.PostForm.Get("why"))}
+	asked, err := s.operator.AskReconciliation(r.Context(), src.Provider, src.Name, time.Time{}, order)
 	if err != nil {
-		return View{}, err
+		return View{}, explained(err, page)
 	}
-	asked := flow.ReconcileRequest{ID: dedupe.NewOwner()}
-	data, err := json.Marshal(asked)
-	if err != nil {
-		return View{}, fmt.Errorf("encode a request: %w", err)
-	}
-	if _, err := state.Put(r.Context(), flow.ReconcileAsked(src.Provider, src.Name), data); err != nil {
-		return View{}, fmt.Errorf("store the request: %w", err)
-	}
-	return View{Next: "/sources/" + src.Provider + "/" + src.Name, Data: asked}, nil
+	return View{Next: page, Data: asked}, nil
 }
 
 func sourcePage(r *Request) (View, error) {
@@ -189,47 +342,9 @@ func sourcePage(r *Request) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	data := sourceData{SourceRow: row, URL: "/webhooks/" + src.Provider + "/" + src.Name, Public: publicURL(s.env.Config)}
+	data := sourceData{SourceRow: row, Findings: sourceFindings([]SourceRow{row}, r.Now), URL: "/webhooks/" + src.Provider + "/" + src.Name, Public: publicURL(s.env.Config)}
 	if data.Types, data.Counted, err = s.countTypes(r.Context(), src, r.Now); err != nil {
 		return View{}, err
 	}
-	return View{Template: "source", Title: src.Name, Live: true, Data: data}, nil
-}
-
-// mostCountedEvents limits the events that are read to count them: about 1 s.
-const mostCountedEvents = 20_000
-
-// countTypes counts the events of the last day from a source, by type. Types that Signrelay itself makes are left out.
-func (s *Server) countTypes(ctx context.Context, src config.Source, now time.Time) (counts []TypeCount, complete bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	counts, read := []TypeCount{}, 0
-	log := event.Log{JS: s.env.JS, Stream: flow.Signing}
-	for m, err := range log.Messages(ctx, event.SourceFilter(src.Name, src.Provider), now.Add(-24*time.Hour)) {
-		if err != nil {
-			return nil, false, fmt.Errorf("count events: %w", err)
-		}
-		address, ok := event.ParseSubject(m.Subject)
-		if read++; read > mostCountedEvents {
-			return sorted(counts), false, nil
-		}
-		if !ok {
-			continue
-		}
-		i := slices.IndexFunc(counts, func(c TypeCount) bool { return c.Type == address.Type })
-		if i < 0 {
-			i, counts = len(counts), append(counts, TypeCount{Type: address.Type})
-		}
-		counts[i].Day++
-		if now.Sub(m.Time) <= time.Hour {
-			counts[i].Hour++
-		}
-		counts[i].Last = m.Time.UTC()
-	}
-	return sorted(counts), true, nil
-}
-
-func sorted(counts []TypeCount) []TypeCount {
-	slices.SortFunc(counts, func(a, b TypeCount) int { return strings.Compare(a.Type, b.Type) })
-	return counts
+	return View{Template: "source", Title: sourceHeadline(row, r.Now), Live: true, Data: data}, nil
 }

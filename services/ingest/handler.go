@@ -79,6 +79,9 @@ func caller(req *http.Request) []trace.Link {
 func (h *handler) observe(ctx context.Context, to destination, a response, began time.Time) {
 	name := cmp.Or(to.source.settings.Name, unknown)
 	h.metrics.observe(name, to.provider, a, time.Since(began))
+	if to.known {
+		h.arrived.count(to.provider, name, a)
+	}
 	if !h.env.Log.Enabled(ctx, a.level()) {
 		return
 	}

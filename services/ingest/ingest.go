@@ -66,6 +66,7 @@ func (h *handler) run(ctx context.Context) error {
 	<-ctx.Done() // the listener is closed by then
 	jobs.Wait()
 	h.confirmations.Wait()
+	h.arrived.close()
 	return nil
 }
 
@@ -79,6 +80,7 @@ type handler struct {
 	confirmations *batching.Queue[[]dedupe.Done]
 
 	keys    keyUses
+	arrived arrivals
 	metrics *metrics
 	tracer  trace.Tracer
 	env     service.Env
@@ -124,6 +126,7 @@ func newHandler(env service.Env, packs []pack.Pack) (*handler, error) {
 		metrics:  m,
 		tracer:   otel.Tracer("github.com/signrelay/signrelay/services/ingest"),
 		env:      env,
+		arrived:  arrivals{env: env},
 	}
 	h.confirmations = h.store.newConfirmations()
 	if err := h.takesLargest(context.Background()); err != nil {

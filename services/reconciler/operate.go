@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 )
@@ -28,24 +26,6 @@ func requestOf(ctx context.Context, kv jetstream.KeyValue, key providers.SourceK
 	asked := new(Request)
 	if err := json.Unmarshal(stored.Value(), asked); err != nil {
 		return nil, fmt.Errorf("read the request for a reconciliation: %w", err)
-	}
-	return asked, nil
-}
-
-// Ask stores an operator's request to reconcile a source, and returns it. The service begins within seconds; a run that is in progress ends
-// first.
-func Ask(ctx context.Context, js jetstream.JetStream, key providers.SourceKey, since time.Time) (Request, error) {
-	kv, err := js.KeyValue(ctx, flow.State)
-	if err != nil {
-		return Request{}, fmt.Errorf("open bucket %s: %w", flow.State, err)
-	}
-	asked := Request{ID: dedupe.NewOwner(), Since: since}
-	data, err := json.Marshal(asked)
-	if err != nil {
-		return Request{}, fmt.Errorf("encode a request: %w", err)
-	}
-	if _, err := kv.Put(ctx, askedKey(key), data); err != nil {
-		return Request{}, fmt.Errorf("store the request: %w", err)
 	}
 	return asked, nil
 }

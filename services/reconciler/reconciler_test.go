@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -120,7 +122,7 @@ func (h *harness) at(t time.Time) { h.clock.Store(&t) }
 // reconcile asks for a reconciliation and returns its result.
 func (h *harness) reconcile() reconciler.Result {
 	h.t.Helper()
-	asked, err := reconciler.Ask(h.t.Context(), h.Env.JS, key, noon.AddDate(0, 0, -30))
+	asked, err := ask(h.t, h.Env.JS, noon.AddDate(0, 0, -30))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -339,7 +341,7 @@ func TestItWaitsForTheDedupeStore(t *testing.T) {
 	h.without.Store(true)
 	h.set(0, document("sent", time.Time{}, "sent"))
 	h.run()
-	asked, err := reconciler.Ask(t.Context(), h.Env.JS, key, sent)
+	asked, err := ask(t, h.Env.JS, sent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,7 +368,7 @@ func TestTheNextReplicaContinues(t *testing.T) {
 	go func() {
 		ended <- reconciler.At(reconciler.Pace{Poll: time.Millisecond, Lease: time.Hour, Claim: time.Second, Pause: time.Millisecond, Patience: time.Hour})(ctx, env)
 	}()
-	asked, err := reconciler.Ask(t.Context(), h.Env.JS, key, sent)
+	asked, err := ask(t, h.Env.JS, sent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,4 +387,10 @@ func TestTheNextReplicaContinues(t *testing.T) {
 		is, err := reconciler.StatusOf(t.Context(), h.Env.JS, key, asked)
 		return err == nil && is.Done && is.ID == first.ID && is.Published == 1
 	})
+}
+
+// ask asks for a reconciliation, as a user does.
+func ask(t *testing.T, js jetstream.JetStream, since time.Time) (reconciler.Request, error) {
+	t.Helper()
+	return (&operate.Operator{JS: js}).AskReconciliation(t.Context(), key.Provider, key.Name, since, operate.Order{By: "ops", Reason: "ticket 17"})
 }

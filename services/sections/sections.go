@@ -39,6 +39,7 @@ var All = []config.Declared{
 	sandboxsettings.Section,
 	consolesettings.Section,
 	config.Shared("tls"),
+	consolesettings.PricesSection,
 	config.Shared("admin"),
 	config.Shared("drain_delay"),
 	config.Shared("master_key"),

@@ -25,6 +25,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -212,7 +213,8 @@ func (s *stand) ask() map[providers.SourceKey]reconciler.Request {
 	asked := map[providers.SourceKey]reconciler.Request{}
 	for _, key := range s.sources() {
 		var err error
-		if asked[key], err = reconciler.Ask(s.t.Context(), s.Env.JS, key, begin); err != nil {
+		asked[key], err = (&operate.Operator{JS: s.Env.JS}).AskReconciliation(s.t.Context(), key.Provider, key.Name, begin, operate.Order{By: "ops", Reason: "ticket 17"})
+		if err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -178,7 +178,7 @@ func TestConsoleRefusesForgedForms(t *testing.T) {
 			t.Errorf("%s: status %d", name, response.StatusCode)
 		}
 	}
-	if response, _ := c.do(victim, http.MethodPost, path, url.Values{"token": {own}}); response.StatusCode != http.StatusSeeOther {
+	if response, _ := c.do(victim, http.MethodPost, path, url.Values{"token": {own}, "why": {"ticket 17"}}); response.StatusCode != http.StatusSeeOther {
 		t.Errorf("the reader's own form: status %d", response.StatusCode)
 	}
 }

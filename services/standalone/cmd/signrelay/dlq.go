@@ -32,27 +32,6 @@ func dlqShowFlags(fs *flag.FlagSet) {
 	fs.Bool("body", false, "print only the body, byte for byte; on a terminal, control characters are escaped")
 }
 
-func candidateOf(l stage.DeadLetter) candidate {
-	return candidate{number: l.Number, stage: l.Stage, reason: l.Reason, source: operate.AboutOf(l).Source, at: l.Buried}
-}
-
-// deadLetters returns a function that reports whether the selection has a dead letter.
-func (s selection) deadLetters() func(stage.DeadLetter) bool {
-	return func(l stage.DeadLetter) bool { return s.has(candidateOf(l)) }
-}
-
-// missingDeadLetters returns an error that names the requested numbers that the DLQ lacks.
-func missingDeadLetters(s selection, found []stage.DeadLetter) error {
-	numbers := make([]uint64, len(found))
-	for i, l := range found {
-		numbers[i] = l.Number
-	}
-	if missing := s.missing(numbers); len(missing) > 0 {
-		return fmt.Errorf("not in the DLQ: number %s", listed(missing))
-	}
-	return nil
-}
-
 // deadLetter is a dead letter in a listing.
 type deadLetter struct {
 	Number   uint64    `json:"number"`
@@ -91,7 +70,7 @@ func dlqList(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	all, err := operate.SelectedDeadLetters(ctx, stage.DeadLetters{JS: js}, s.deadLetters(), describeDeadLetter)
+	all, err := operate.SelectedDeadLetters(ctx, stage.DeadLetters{JS: js}, s.filter(operate.Dead).HasDead, describeDeadLetter)
 	if err != nil {
 		return err
 	}
@@ -183,23 +162,32 @@ func dlqDrop(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	js, done, err := connect(ctx, c.cfg)
+	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return err
 	}
 	defer done()
-	deadLetters := stage.DeadLetters{JS: js}
-	all, err := operate.SelectedDeadLetters(ctx, deadLetters, s.deadLetters(), operate.WithoutContent)
+	p, err := c.prepare(ctx, env, operate.Drop, s.selects(operate.Dead))
 	if err != nil {
 		return err
 	}
-	var failed error
-	for _, deadLetter := range all {
-		if err := deadLetters.Drop(ctx, deadLetter); err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		fmt.Fprintf(c.stdout, "number %d is dropped\n", deadLetter.Number)
+	failed := missing(p.Plan, "the DLQ")
+	if p.Items == 0 {
+		return failed
 	}
-	return errors.Join(failed, missingDeadLetters(s, all))
+	if err := p.Begin(ctx); err != nil {
+		return err
+	}
+	for i := range p.Items {
+		done, err := p.Do(ctx, i)
+		switch {
+		case err != nil:
+			failed = errors.Join(failed, err)
+		case done.Gone:
+			failed = errors.Join(failed, fmt.Errorf("not in the DLQ: %s", p.Name(i)))
+		default:
+			fmt.Fprintf(c.stdout, "%s is dropped\n", p.Name(i))
+		}
+	}
+	return failed
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/service"
 	archivesettings "github.com/signrelay/signrelay/services/archiver/settings"
 	"github.com/signrelay/signrelay/services/standalone"
@@ -203,23 +203,15 @@ func (c *call) announceErasure(t erase.Target, f *erase.Found) {
 		what = "a person, from " + what
 	}
 	fmt.Fprintf(c.stdout, "To erase: %s.\n", what)
-	for _, p := range erase.Places() {
-		if n := f.Messages[p.Name] + f.Messages["KV_"+p.Name]; n > 0 {
-			fmt.Fprintf(c.stdout, "  %-12s %6d  %s\n", p.Name, n, p.Rule)
-		}
-	}
-	if n := len(f.Archived); n > 0 {
-		fmt.Fprintf(c.stdout, "  %-12s %6d  files are deleted\n", "archive", n)
-	}
-	if n := f.Cuts(); n > 0 {
-		fmt.Fprintf(c.stdout, "  %-12s %6d  events of other documents lose the provider's request that they carry, and are stored again without it\n", flow.Signing, n)
+	for _, p := range f.Places() {
+		fmt.Fprintf(c.stdout, "  %-12s %6d  %s\n", p.Name, p.Count, p.Rule)
 	}
 	if t.Person != nil {
-		fmt.Fprintln(c.stdout, "An event that names several people is removed as a whole. The documents stay, without these events, with their files in the archive; a later callback may name the person again.")
+		fmt.Fprintln(c.stdout, "This cannot be undone. An event that names several people is removed as a whole. The documents stay, without these events, with their files in the archive; a later callback may name the person again.")
 	} else {
-		fmt.Fprintln(c.stdout, "Later callbacks about these documents are accepted and dropped.")
+		fmt.Fprintln(c.stdout, operate.Erase.Consequence())
 	}
-	fmt.Fprintln(c.stdout, "This cannot be undone. Not removed, or only in part:")
+	fmt.Fprintln(c.stdout, "Not removed, or only in part:")
 	for _, p := range erase.Stays() {
 		fmt.Fprintf(c.stdout, "  %-14s %s\n", p.Name, p.Rule)
 	}
@@ -315,8 +307,7 @@ func holdAdd(ctx context.Context, c *call) error {
 	if len(documents) == 0 {
 		return errors.New("the log has no events of this document: check the id with `signrelay timeline`")
 	}
-	fmt.Fprintf(c.stdout, "To hold: %s. It is not erased, neither by a command nor by a retention period, and its events are kept in %s beyond the age of the log.\n",
-		count(len(documents), "document"), flow.Hold)
+	fmt.Fprintf(c.stdout, "To hold: %s. %s\n", count(len(documents), "document"), operate.HoldDocument.Consequence())
 	fmt.Fprintln(c.stdout, "Messages on their way, receipts and links still expire.")
 	if err := c.confirm(ctx); err != nil {
 		return err
@@ -362,7 +353,7 @@ func holdRemove(ctx context.Context, c *call) error {
 		fmt.Fprintln(c.stderr, "The document is not held")
 		return nil
 	}
-	fmt.Fprintf(c.stdout, "To release: %s. The copies of its events are removed, and what is older than the log is lost.\n", count(len(held), "document"))
+	fmt.Fprintf(c.stdout, "To release: %s. %s\n", count(len(held), "document"), operate.ReleaseDocument.Consequence())
 	if err := c.confirm(ctx); err != nil {
 		return err
 	}

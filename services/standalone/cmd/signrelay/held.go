@@ -5,15 +5,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/operate"
 )
 
 // channels lists the channels whose senders hold messages.
@@ -29,10 +27,11 @@ func heldReleaseFlags(fs *flag.FlagSet) {
 	fs.String("document", "", "only messages about this `document`; only for messages over a limit")
 	oneOfFlag(fs, "channel", channels, "only messages of this `channel`: sms or email")
 	stepFlags(fs, "release")
+	whyFlag(fs)
 }
 
 // held passes the held messages to do, the longest waiting first.
-func (c *call) held(ctx context.Context, do func(js jetstream.JetStream, all []notification.Held) error) error {
+func (c *call) held(ctx context.Context, do func(all []notification.Held) error) error {
 	channel := c.flag("channel")
 	js, done, err := connect(ctx, c.cfg)
 	if err != nil {
@@ -51,11 +50,11 @@ func (c *call) held(ctx context.Context, do func(js jetstream.JetStream, all []n
 		fmt.Fprintln(c.stderr, "No messages are held")
 		return nil
 	}
-	return do(js, all)
+	return do(all)
 }
 
 func heldList(ctx context.Context, c *call) error {
-	return c.held(ctx, func(_ jetstream.JetStream, all []notification.Held) error {
+	return c.held(ctx, func(all []notification.Held) error {
 		for _, h := range all {
 			if c.json() {
 				if err := printJSON(c.stdout, h); err != nil {
@@ -76,70 +75,69 @@ func heldList(ctx context.Context, c *call) error {
 	})
 }
 
+// heldRelease releases two kinds of messages: those beyond a limit, each by itself, and all others by channel.
 func heldRelease(ctx context.Context, c *call) error {
-	reason, document := c.flag("reason"), c.flag("document")
-	return c.held(ctx, func(js jetstream.JetStream, all []notification.Held) error {
-		var limited []notification.Held // over a limit: each is released individually
-		waiting := map[string]int{}     // waiting until the account or a setting is corrected, by channel
-		for _, h := range all {
-			switch {
-			case h.Limit && (reason == "" || h.Reason == reason) && (document == "" || h.Document == document):
-				limited = append(limited, h)
-			case !h.Limit && reason == "" && document == "":
-				waiting[h.Channel]++
-			}
+	reason, document, channel := c.flag("reason"), c.flag("document"), c.flag("channel")
+	env, done, err := open(ctx, c.cfg)
+	if err != nil {
+		return err
+	}
+	defer done()
+	o, err := c.operator(env)
+	if err != nil {
+		return err
+	}
+	held, err := o.Stuck(ctx, operate.Filter{What: operate.Held, Channel: channel})
+	if err != nil {
+		return err
+	}
+	if held.Held == 0 {
+		fmt.Fprintln(c.stderr, "No messages are held")
+		return nil
+	}
+	wanted := []struct {
+		action operate.Action
+		operate.Selection
+		what string
+	}{{operate.Release, operate.Selection{Filter: operate.Filter{What: operate.Held, Reason: reason, Document: document, Channel: channel, Limit: true}}, ", in spite of the limits"}}
+	if reason == "" && document == "" { // they wait for the account or a setting, so all of a channel are tried
+		all := operate.Selection{}
+		if channel != "" {
+			all.Channels = []string{channel}
 		}
-		if len(limited)+len(waiting) == 0 {
-			fmt.Fprintln(c.stderr, "No held messages match: --reason and --document select only messages that are over a limit")
-			return nil
-		}
-		var steps []step
-		p := plan{}
-		released := 0
-		for _, channel := range channels {
-			if n := waiting[channel]; n > 0 {
-				released += n
-				p.rows = append(p.rows, planRow{channel, n, "to retry now by " + channel})
-				steps = append(steps, step{"channel " + channel, func(ctx context.Context) (string, error) {
-					return "", notification.Release(ctx, js, channel)
-				}})
-			}
-			for _, group := range groups(limited, channel) {
-				released += group.n
-				p.rows = append(p.rows, planRow{channel, group.n, "to send in spite of the limits by " + channel + " (" + group.reason + ")"})
-			}
-		}
-		for _, h := range limited {
-			steps = append(steps, step{"message " + h.ID, func(ctx context.Context) (string, error) {
-				return "", notification.ReleaseLimited(ctx, js, h)
-			}})
-		}
-		p.heading = "To release: " + count(released, "held message")
-		p.effects = []string{"Messages are sent, unless they are refused again."}
-		if err := c.runPlan(ctx, p, "released", steps); err != nil {
+		wanted = slices.Insert(wanted, 0, struct {
+			action operate.Action
+			operate.Selection
+			what string
+		}{operate.ReleaseChannels, all, ", now"})
+	}
+	var steps []step
+	var begin []func(context.Context) error
+	p, released := plan{}, 0
+	for _, w := range wanted {
+		part, err := o.Prepare(ctx, w.action, w.Selection, c.by())
+		if err != nil {
 			return err
 		}
-		fmt.Fprintln(c.stdout, "Released: the senders retry them within a minute. A message that is refused again is held again.")
-		return nil
-	})
-}
-
-// group counts the held messages of one channel and reason.
-type group struct {
-	reason string
-	n      int
-}
-
-func groups(all []notification.Held, channel string) []group {
-	counts := map[string]int{}
-	for _, h := range all {
-		if h.Channel == channel {
-			counts[h.Reason]++
+		if part.Items == 0 {
+			continue
 		}
+		printed := planOf(part.Plan)
+		for _, r := range printed.rows {
+			released += r.n
+			p.rows = append(p.rows, planRow{r.group, r.n, r.what + w.what})
+		}
+		p.effects = append(p.effects, printed.effects...)
+		steps, begin = append(steps, stepsOf(part, "it is not held any more")...), append(begin, part.Begin)
 	}
-	var found []group
-	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		found = append(found, group{reason, counts[reason]})
+	if len(steps) == 0 {
+		fmt.Fprintln(c.stderr, "No held messages match: --reason and --document select only messages that are over a limit")
+		return nil
 	}
-	return found
+	p.heading = "To release: " + operate.Counted(released, "held message")
+	if err := c.runPlan(ctx, p, "released", steps, begin...); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.stdout, "Released: the senders retry them within a minute. A message that is refused again is held again.")
+	return nil
 }

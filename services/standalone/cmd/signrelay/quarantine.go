@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"iter"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +14,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/operate"
 	callbacks "github.com/signrelay/signrelay/libs/quarantine"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/ingest"
@@ -41,6 +38,7 @@ func quarantineReplayFlags(fs *flag.FlagSet) {
 	selectionFlags(fs)
 	fs.Bool("all", false, "replay all")
 	stepFlags(fs, "replay")
+	whyFlag(fs)
 }
 
 // part names the part of the callback that could not be read.
@@ -60,7 +58,7 @@ func selectedCallbacks(ctx context.Context, js jetstream.JetStream, s selection)
 				return
 			}
 			k := callbacks.Describe(m)
-			if s.has(candidate{number: k.Number, reason: k.Reason, source: k.Source, at: k.Received}) && !yield(k, nil) {
+			if s.filter(operate.Quarantined).HasCallback(k) && !yield(k, nil) {
 				return
 			}
 		}
@@ -144,54 +142,28 @@ func quarantineReplay(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	q, err := openQuarantine(ctx, env, c.packs)
+	selected, action := s.selects(operate.Quarantined), operate.ReplayCallbacks
+	if repair != (ingest.Repair{}) {
+		action, selected.Body, selected.Query = operate.RepairCallback, bytesOf(repair.Body), bytesOf(repair.Query)
+	}
+	p, err := c.prepare(ctx, env, action, selected)
 	if err != nil {
 		return err
 	}
-	all, err := q.planned(ctx, s)
-	if err != nil {
-		return err
-	}
-	numbers := make([]uint64, len(all))
-	steps := make([]step, len(all))
-	for i, k := range all {
-		numbers[i] = k.Number
-		steps[i] = step{fmt.Sprintf("number %d", k.Number), func(ctx context.Context) (string, error) { return q.replay(ctx, k.Number, repair) }}
-	}
-	var left error
-	if missing := s.missing(numbers); len(missing) > 0 {
-		left = fmt.Errorf("not in quarantine: number %s", listed(missing))
-	}
-	if len(all) == 0 {
+	left := missing(p.Plan, "quarantine")
+	if p.Items == 0 {
 		fmt.Fprintln(c.stdout, "Nothing to replay.")
 		return left
 	}
-	return errors.Join(c.runPlan(ctx, callbackPlan(all), "replayed", steps), left)
+	return errors.Join(c.runPrepared(ctx, p, "replayed", "it is no longer in quarantine"), left)
 }
 
-// callbackPlan returns the plan of a replay of quarantined callbacks. Before the replay it is unknown which of them can be read.
-func callbackPlan(all []callbacks.Callback) plan {
-	p := plan{
-		heading: fmt.Sprintf("To replay: %s, each as if its provider sent it now", count(len(all), "callback")),
-		effects: []string{"Events that are not in the log are stored, and messages may be sent for them. Callbacks that still cannot be read stay in quarantine."},
+// bytesOf returns a replaced part; nil if it stays.
+func bytesOf(text *string) []byte {
+	if text == nil {
+		return nil
 	}
-	for _, k := range all {
-		group := k.Source + "/" + k.Provider
-		what := k.Reason
-		if k.Item != nil {
-			what += ", an item of a batch"
-		}
-		i := slices.IndexFunc(p.rows, func(r planRow) bool { return r.group == group && r.what == what })
-		if i < 0 {
-			i = len(p.rows)
-			p.rows = append(p.rows, planRow{group: group, what: what})
-		}
-		p.rows[i].n++
-	}
-	slices.SortFunc(p.rows, func(a, b planRow) int {
-		return cmp.Or(strings.Compare(a.group, b.group), strings.Compare(a.what, b.what))
-	})
-	return p
+	return []byte(*text)
 }
 
 // repair reads the files that replace the stored content.
@@ -212,69 +184,6 @@ func (c *call) repair() (repair ingest.Repair, err error) {
 		*to = &text
 	}
 	return repair, nil
-}
-
-// quarantine is the stream QUARANTINE, with the packs that read its callbacks.
-type quarantine struct {
-	env    service.Env
-	packs  []pack.Pack
-	stream jetstream.Stream
-}
-
-func openQuarantine(ctx context.Context, env service.Env, packs []pack.Pack) (quarantine, error) {
-	stream, err := env.JS.Stream(ctx, flow.Quarantine)
-	return quarantine{env, packs, stream}, err
-}
-
-// planned returns the selected callbacks. Numbers are read message by message; any other selection reads the stream once.
-func (q quarantine) planned(ctx context.Context, s selection) (all []callbacks.Callback, err error) {
-	if s.numbers == nil {
-		for k, err := range selectedCallbacks(ctx, q.env.JS, s) {
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, k)
-		}
-		return all, nil
-	}
-	for _, number := range slices.Sorted(maps.Keys(s.numbers)) {
-		m, err := q.stream.GetMsg(ctx, number)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, callbacks.Describe(m))
-	}
-	return all, nil
-}
-
-// replay stores the events of one callback, with the corrected content if there is one. It removes the callback from the quarantine only
-// after its events are stored.
-func (q quarantine) replay(ctx context.Context, number uint64, repair ingest.Repair) (string, error) {
-	m, err := q.stream.GetMsg(ctx, number)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return "", stepError{errors.New("it is no longer in quarantine")}
-	}
-	if err != nil {
-		return "", fmt.Errorf("number %d stays in quarantine: %w", number, err)
-	}
-	replayed, err := ingest.ReplayWith(ctx, q.env, q.packs, m.Header, m.Data, repair)
-	if errors.Is(err, ingest.ErrUnavailable) {
-		return "", fmt.Errorf("number %d stays in quarantine: %w", number, err)
-	}
-	if err != nil {
-		return "", stepError{err}
-	}
-	if err := q.stream.DeleteMsg(ctx, number); err != nil {
-		return "", fmt.Errorf("number %d is stored, but still in quarantine: %w", number, err)
-	}
-	results := []string{"stored " + strings.Join(replayed.IDs, " ")}
-	for _, item := range replayed.Quarantined {
-		results = append(results, fmt.Sprintf("item %d is still unreadable (%s), and is now in quarantine by itself", item.Item, item.Reason))
-	}
-	return strings.Join(results, "; "), nil
 }
 
 // number returns the call's argument, a sequence number in QUARANTINE.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/services/reconciler"
 )
@@ -21,6 +22,7 @@ func reconcileFlags(fs *flag.FlagSet) {
 	sinceFlag(fs, "look at what changed in the last `duration`, e.g. 10d; without it, since the last reconciliation")
 	fs.Bool("json", false, "print the result as one JSON object")
 	fs.Bool("yes", false, "do not ask for confirmation")
+	whyFlag(fs)
 }
 
 // The command asks the service, which has the secrets of the provider's API, and follows its progress.
@@ -57,13 +59,13 @@ func reconcile(ctx context.Context, c *call) error {
 		if since := c.since(); !since.IsZero() {
 			period = "since " + since.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(c.stdout, "To reconcile: %s, %s.\nFacts that no callback brought are stored, and people get the messages that are still true.\n", name, period)
+		fmt.Fprintf(c.stdout, "To reconcile: %s, %s.\n%s\n", name, period, operate.Reconcile.Consequence())
 	}
 	if err := c.confirm(ctx); err != nil {
 		return err
 	}
 	key := providers.SourceKey{Name: source, Provider: provider}
-	asked, err := reconciler.Ask(ctx, env.JS, key, c.since())
+	asked, err := (&operate.Operator{JS: env.JS}).AskReconciliation(ctx, provider, source, c.since(), c.by())
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"flag"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,18 +18,6 @@ func selectionFlags(fs *flag.FlagSet) {
 	fs.String("reason", "", "only messages with this `reason`, as the listing prints it")
 	fs.String("source", "", "only messages of this `source`")
 	sinceFlag(fs, "only messages of the last `duration`, e.g. 24h or 7d")
-}
-
-// candidate contains the fields that a selection compares.
-type candidate struct {
-	number                uint64
-	stage, reason, source string
-	at                    time.Time
-}
-
-func (s selection) has(m candidate) bool {
-	return (s.numbers == nil || s.numbers[m.number]) && (s.stage == "" || s.stage == m.stage) && (s.reason == "" || s.reason == m.reason) &&
-		(s.source == "" || s.source == m.source) && !m.at.Before(s.since)
 }
 
 // selection reads the flags.
@@ -76,15 +62,6 @@ func (c *call) selectionToReplay(listing string) (selection, error) {
 	default:
 		return s, usageError{"want either numbers from `" + listing + "`, or flags that select, or --all"}
 	}
-}
-
-// missing returns the requested numbers that were not found.
-func (s selection) missing(found []uint64) []uint64 {
-	missing := maps.Clone(s.numbers)
-	for _, n := range found {
-		delete(missing, n)
-	}
-	return slices.Sorted(maps.Keys(missing))
 }
 
 func listed(numbers []uint64) string {

@@ -65,12 +65,18 @@ func (e stepError) Unwrap() error { return e.error }
 // stepTimeout bounds a step. An interrupt does not cancel a step, because that would leave a change incomplete.
 const stepTimeout = 30 * time.Second
 
-// runPlan prints the plan, asks for confirmation, and runs the steps. done is the result of a step: "replayed".
-func (c *call) runPlan(ctx context.Context, p plan, done string, steps []step) error {
+// runPlan prints the plan, asks for confirmation, and runs the steps. done is the result of a step: "replayed". begin is called after the
+// confirmation.
+func (c *call) runPlan(ctx context.Context, p plan, done string, steps []step, begin ...func(context.Context) error) error {
 	rate := value[int](c, "rate")
 	p.print(c.stdout, rate)
 	if err := c.confirm(ctx); err != nil {
 		return err
+	}
+	for _, f := range begin {
+		if err := f(ctx); err != nil {
+			return fmt.Errorf("nothing was changed: %w", err)
+		}
 	}
 	return c.runSteps(ctx, done, rate, steps)
 }
