@@ -660,7 +660,7 @@ func (s *search) workMatches(key string, value []byte) bool {
 	if !work && !strings.HasPrefix(key, "plan.") || json.Unmarshal(value, &w) != nil || work && w.Plan.Action == "erase" {
 		return false
 	}
-	if content := append(w.Selection.Body, w.Selection.Query...); len(content) > 0 {
+	if content := slices.Concat(w.Selection.Body, w.Selection.Query); len(content) > 0 {
 		m := &jetstream.RawStreamMsg{Subject: w.Selection.Subject, Data: content}
 		if a := s.read(m); s.matches(a) || s.carries(m, a) {
 			return true

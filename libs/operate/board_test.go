@@ -28,7 +28,7 @@ func TestWhatIsKeptIsWhatIsStuck(t *testing.T) {
 	w := newWorld(t)
 	keeps, plain := w.another(w.Env.JS), w.another(w.Env.JS)
 	keeps.Remember = true
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable test
+	random := rand.New(rand.NewPCG(1, 2))
 	var dead, callbacks []uint64
 	advisory := func(sequence int) {
 		_, err := w.Env.JS.Publish(t.Context(), "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.NOTIFY."+flow.EmailSender,

@@ -49,7 +49,7 @@ func (a Action) Words() (verb, noun string) {
 
 // How says how an action treats each of its items; empty if its verb says it.
 func (a Action) How() string {
-	switch a { //nolint:exhaustive // the verbs of the others say it
+	switch a {
 	case Replay, Repair:
 		return "each only to the stage that gave it up"
 	case ReplayCallbacks, RepairCallback:
@@ -61,7 +61,7 @@ func (a Action) How() string {
 
 // Consequence says what an action does besides sending messages; empty if it only sends messages.
 func (a Action) Consequence() string {
-	switch a { //nolint:exhaustive // the others only send messages
+	switch a {
 	case Drop, DropCallbacks:
 		return "They are removed for good. No message leaves for them."
 	case ReplayCallbacks, RepairCallback:

@@ -32,17 +32,17 @@ type heard struct {
 // messages, it returns false, and the caller knows none.
 func (l *Ledger) Refresh(ctx context.Context, js jetstream.JetStream, most int, add func(DeadLetter), remove func(number uint64), reset func()) (bool, error) {
 	l.mirror.Stream = flow.DLQ
-	clear := func() {
+	empty := func() {
 		l.entries, l.of, l.open, l.names = map[place]*heard{}, map[uint64]*heard{}, map[*heard]bool{}, map[string]string{}
 		reset()
 	}
 	if l.entries == nil {
-		clear()
+		empty()
 	}
 	ok, err := l.mirror.Refresh(ctx, js, most, event.Changes{
 		Add:    func(m *jetstream.RawStreamMsg) { l.take(m, add, remove) },
 		Remove: func(number uint64) { l.drop(number, remove) },
-		Reset:  clear,
+		Reset:  empty,
 	})
 	if err != nil || !ok {
 		return ok, err

@@ -43,6 +43,7 @@ type flowData struct {
 	Others   []StageView   `json:"other_stages"`
 	Streams  []StreamState `json:"streams"`
 	Sources  []SourceRow   `json:"sources"`
+	Ingest   IngestView    `json:"ingest"`
 	Teams    []Team        `json:"teams"`
 	Used     uint64        `json:"used_bytes,string"`
 	Limit    uint64        `json:"limit_bytes,string,omitempty"`
@@ -83,7 +84,7 @@ func flowPage(r *Request) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	data.Sources = sources
+	data.Sources, data.Ingest = sources, ingestOf(sources)
 	data.Findings = append(data.Findings, sourceFindings(sources, r.Now)...)
 	slices.SortStableFunc(data.Findings, func(a, b Finding) int { return strings.Compare(a.Level, b.Level) })
 	if data.Teams, err = r.Console.teams(r.Context()); err != nil {
@@ -91,6 +92,26 @@ func flowPage(r *Request) (View, error) {
 	}
 	data.Headline = headline(data.Findings)
 	return View{Template: "flow", Title: data.Headline, Live: true, Data: data}, nil
+}
+
+// IngestView sums up the callbacks of all sources. Ingest has no stream before it, so it has no work that waits.
+type IngestView struct {
+	LastHour     int       `json:"callbacks_1h"` // authentic ones of the last whole hour and of this one so far
+	LastCallback time.Time `json:"last_callback,omitzero"`
+	Refused      int       `json:"refused"` // in the last 7 days or longer, until a week without one
+}
+
+func ingestOf(sources []SourceRow) (v IngestView) {
+	for _, s := range sources {
+		v.LastHour += s.LastHour
+		if s.LastCallback.After(v.LastCallback) {
+			v.LastCallback = s.LastCallback
+		}
+		for _, r := range s.Refused {
+			v.Refused += r.Count
+		}
+	}
+	return v
 }
 
 // columnOf returns the place of a stage on the way from the callback to the signer: 0 makes messages of events, 1 prepares them, 2 sends them. It is -1 for a

@@ -92,7 +92,7 @@ func TestRefusedCallbacks(t *testing.T) {
 	}
 	b.counts(a)
 	for path, want := range map[string]string{
-		path: "<h1>Source onboarding refuses callbacks</h1>", "/sources": "<h1>Source onboarding refuses callbacks</h1>", "/": "7 callbacks had a wrong signature or token",
+		path: "<h1>Source onboarding refuses callbacks</h1>", "/?time=utc": "8 callbacks were refused", "/sources": "<h1>Source onboarding refuses callbacks</h1>", "/": "7 callbacks had a wrong signature or token",
 	} {
 		if _, page := b.get(b.browser(), path); !strings.Contains(page, want) || !strings.Contains(page, "signrelaycallbacksunauthentic") {
 			t.Errorf("%s lacks %q:\n%s", path, want, page)
