@@ -448,6 +448,7 @@ var actionWords = map[string]string{
 	"look": "Looked at names and texts", "refused-erase": "Tried to erase without the role, which was refused",
 	event.ActionCancelReminders: "Cancelled reminders", "archive": "Archived the files again", "drop": "Dropped a dead letter",
 	"release": "Released a held message", "release-channels": "Released the held messages of a channel", "drop-callbacks": "Dropped a callback",
+	"remind-now": "Made a reminder due at once", "reconcile": "Asked for a reconciliation",
 }
 
 // ActionWords says what an operator did, for the action of operator.acted.

@@ -145,13 +145,13 @@ func (in planArguments) address(action operate.Action) (url.Values, error) {
 
 func toolPlanOf(p operate.Plan) toolPlan {
 	t := toolPlan{
-		Token: p.Token, ID: p.ID, Action: p.Action, Items: p.Items, Summary: summary(p), Until: p.Until, People: p.People, Leaves: []planLeaving{}, Stays: stayingOf(p.Stays),
+		Token: p.Token, ID: p.ID, Action: p.Action, Items: p.Items, Summary: p.Summary(), Until: p.Until, People: p.People, Leaves: []planLeaving{}, Stays: stayingOf(p.Stays),
 		Held: stayingOf(p.Held), Rows: []planRow{}, Events: p.Events, Waits: p.Waits, Unknown: p.Unknown, Rate: p.Rate,
 	}
 	for _, l := range p.Leaves {
 		one := planLeaving{Channel: l.Channel, Messages: l.Messages, People: l.People}
 		if l.Cost != nil {
-			one.Parts, one.Cost = l.Cost.Parts, strings.TrimSpace(l.Cost.Amount+" "+l.Cost.Currency)
+			one.Parts, one.Cost = l.Cost.Parts, l.Cost.Money()
 		}
 		t.Leaves = append(t.Leaves, one)
 	}
@@ -164,7 +164,7 @@ func toolPlanOf(p operate.Plan) toolPlan {
 func stayingOf(all []operate.Staying) []planStaying {
 	list := []planStaying{}
 	for _, s := range all[:min(len(all), mostToolGroups)] {
-		list = append(list, planStaying{s.Count, s.Channel, plainText(stayReason(s.Reason), longestToolText)})
+		list = append(list, planStaying{s.Count, s.Channel, plainText(s.Because(), longestToolText)})
 	}
 	return list
 }

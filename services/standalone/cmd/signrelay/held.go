@@ -115,7 +115,7 @@ func heldRelease(ctx context.Context, c *call) error {
 	var begin []func(context.Context) error
 	p, released := plan{}, 0
 	for _, w := range wanted {
-		part, err := o.Prepare(ctx, w.action, w.Selection, c.by())
+		part, err := o.Prepare(ctx, w.action, w.Selection, c.ordered())
 		if err != nil {
 			return err
 		}

@@ -40,8 +40,8 @@ func mcpCommand(ctx context.Context, c *call) error {
 
 // by returns the user in the events of what a command does.
 func (c *call) by() string {
-	if by := c.flag("by"); by != "" {
-		return by
+	if by := c.flags.Lookup("by"); by != nil && by.Value.String() != "" {
+		return by.Value.String()
 	}
 	if u, err := user.Current(); err == nil {
 		return u.Username

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os/user"
 	"slices"
 	"strings"
 
@@ -23,17 +22,9 @@ func whyFlag(fs *flag.FlagSet) {
 	fs.String("why", "", "why, such as the `number` of a request; no names and addresses, because it is kept in the log")
 }
 
-// user returns the name of the user of this machine.
-func (c *call) user() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
-	}
-	return "unknown"
-}
-
-// by returns who orders an action, and why. Without --why, the reason is the command.
-func (c *call) by() operate.Order {
-	o := operate.Order{By: c.user(), Reason: "signrelay " + c.flags.Name()}
+// ordered returns who orders an action, and why. Without --why, the reason is the command.
+func (c *call) ordered() operate.Order {
+	o := operate.Order{By: c.by(), Reason: "signrelay " + c.flags.Name()}
 	if why := c.flags.Lookup("why"); why != nil && why.Value.String() != "" {
 		o.Reason = why.Value.String()
 	}
@@ -57,7 +48,7 @@ func (c *call) prepare(ctx context.Context, env service.Env, action operate.Acti
 	if err != nil {
 		return nil, err
 	}
-	p, err := o.Prepare(ctx, action, s, c.by())
+	p, err := o.Prepare(ctx, action, s, c.ordered())
 	if selection := new(operate.SelectionError); errors.As(err, &selection) {
 		return nil, usageError{selection.Error()}
 	}

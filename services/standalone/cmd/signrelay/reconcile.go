@@ -65,7 +65,7 @@ func reconcile(ctx context.Context, c *call) error {
 		return err
 	}
 	key := providers.SourceKey{Name: source, Provider: provider}
-	asked, err := (&operate.Operator{JS: env.JS}).AskReconciliation(ctx, provider, source, c.since(), c.by())
+	asked, err := (&operate.Operator{JS: env.JS}).AskReconciliation(ctx, provider, source, c.since(), c.ordered())
 	if err != nil {
 		return err
 	}

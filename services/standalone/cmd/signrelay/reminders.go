@@ -102,7 +102,7 @@ func (c *call) changeReminders(
 				if err := change(ctx, env.JS, s); err != nil {
 					return "", err
 				}
-				return "", o.Record(ctx, action, operate.About{Source: s.Source, Provider: s.Provider, Document: s.Document, Recipient: s.Recipient}, c.by())
+				return "", o.Record(ctx, action, operate.About{Source: s.Source, Provider: s.Provider, Document: s.Document, Recipient: s.Recipient}, c.ordered())
 			}}
 		}
 		return c.runPlan(ctx, p, done, steps)
