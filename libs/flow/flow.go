@@ -112,7 +112,7 @@ const LogReaches = 89 * day
 // Buckets of the flow.
 var Buckets = []Bucket{
 	{Name: Memory, MaxAge: RememberSent, Purpose: "claims and confirmations if there is no Redis"},
-	{Name: State, Purpose: "gaps of the dedupe store, and the stages' floors"},
+	{Name: State, Purpose: "gaps of the dedupe store, the stages' floors, and what services know about each source"},
 	{Name: Links, MaxAge: 90 * day, Expires: true, Purpose: "our own short links"},
 	{Name: Attempts, MaxAge: RememberSent, Purpose: "messages that were not sent at once: unknown attempts, held messages"},
 	{Name: Texts, MaxAge: RememberText, Purpose: "the delivery receipts of each text message, and the last text to each number"},
@@ -231,8 +231,8 @@ var Producers = []Producer{
 	{
 		Name: Reconciler, Publishes: filters(event.TypesOfReports()), Purpose: "asks the providers for facts that no callback brought",
 		Uses: Uses{
-			Streams: []string{Signing, lookup(Erased)}, // what the log has of a document; the documents that were erased
-			Buckets: []Keys{{State, "reconcile.>"}},    // leases, progress and results
+			Streams: []string{Signing, lookup(Erased)},                    // what the log has of a document; the documents that were erased
+			Buckets: []Keys{{State, "reconcile.>"}, {State, oauth + ">"}}, // leases, progress and results; access to the providers' APIs
 			Rates:   []string{RateAPI},
 			Claims:  IngestClaims, // a late callback and a reconciliation must not both store a fact
 		},
@@ -251,8 +251,8 @@ var Producers = []Producer{
 	{Name: Console, Publishes: []string{event.Everything, Replays}, Purpose: "shows operators the flow and the documents, and does what they ask for",
 		Uses: Uses{
 			Streams: append([]string{lookup(State), lookup(Holds), lookup(Erased), lookup(OptOuts), lookup(Jobs)}, erasable...),
-			// Requests for a reconciliation; plans and jobs; held messages that are released.
-			Buckets: []Keys{{State, "reconcile.asked.>"}, {Jobs, ">"}, {Attempts, ">"}},
+			// Requests for a reconciliation; access to the providers' APIs; plans and jobs; held messages that are released.
+			Buckets: []Keys{{State, "reconcile.asked.>"}, {State, oauth + ">"}, {Jobs, ">"}, {Attempts, ">"}},
 			Drops:   []string{DLQ, Quarantine}, // what was replayed, and what an operator dropped
 			Watches: true,
 		}},
@@ -396,7 +396,8 @@ var Stages = []Stage{
 			ToShorten, ToSend,
 			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed), event.TypeFilter(event.NotificationFallback),
 		},
-		Uses:    Uses{Streams: []string{Signing}, Rates: []string{RateAPI}}, // a document's past
+		// A document's past; access to the providers' APIs.
+		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{State, oauth + ">"}}, Rates: []string{RateAPI}},
 		Purpose: "asks the providers who receives which message", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
@@ -405,7 +406,7 @@ var Stages = []Stage{
 			ToSend, event.EntityFilter(event.EntityLink), event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn),
 		},
 		// The events that it published before; who does not want messages.
-		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "person.>"}, {Certificates, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
+		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "person.>"}, {Certificates, ">"}, {State, oauth + ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
 		Purpose: "makes short links and serves them", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
@@ -470,7 +471,8 @@ var Stages = []Stage{
 	{
 		Name: Archiver, Stream: Signing, Consumes: []string{event.TypeFilter(event.DocumentCompleted)},
 		Publishes: []string{event.TypeFilter(event.DocumentArchived), archiveWaits + ">"},
-		Uses:      Uses{Streams: []string{Signing, Archive}, Rates: []string{RateFiles}}, // a document's archived files; the schedules
+		// A document's archived files; the schedules; access to the providers' APIs.
+		Uses: Uses{Streams: []string{Signing, Archive}, Buckets: []Keys{{State, oauth + ">"}}, Rates: []string{RateFiles}},
 		// An upload to S3 needs up to 46 MiB for its parts, whatever the size of the file.
 		Purpose: "stores the files of completed documents in the archive", Workers: 2, Timeout: archiverTimeout, Policy: retryForADay,
 		Optional: true,
@@ -478,7 +480,7 @@ var Stages = []Stage{
 	{
 		Name: ArchiverDue, Service: Archiver, Stream: Archive, Consumes: []string{DueArchives},
 		Publishes: []string{event.TypeFilter(event.DocumentArchived), archiveWaits + ">"},
-		Uses:      Uses{Streams: []string{Signing, Archive}, Rates: []string{RateFiles}},
+		Uses:      Uses{Streams: []string{Signing, Archive}, Buckets: []Keys{{State, oauth + ">"}}, Rates: []string{RateFiles}},
 		Purpose:   "tries again to get files that were not available", Workers: 1, Timeout: archiverTimeout, Policy: retryForADay,
 		Optional: true,
 	},

@@ -48,6 +48,15 @@ func value(key, provider string) (text, yaml string) {
 	}
 }
 
+// nested returns a key with a value in YAML: "api: {oauth: {client_id: x}}".
+func nested(key, yaml string) string {
+	above, below, deeper := strings.Cut(key, ".")
+	if deeper {
+		yaml = "{" + nested(below, yaml) + "}"
+	}
+	return above + ": " + yaml
+}
+
 // Each provider with each setting of all providers, from the file and from a variable: its own setting is used, that of another provider is
 // a warning, and a similar name that no provider has is an error.
 func TestEachProviderWithEachSetting(t *testing.T) {
@@ -56,10 +65,10 @@ func TestEachProviderWithEachSetting(t *testing.T) {
 		for key, users := range users() {
 			t.Run(p.Name+"/"+key, func(t *testing.T) {
 				t.Parallel()
-				above, name, _ := strings.Cut(key, ".")
+				name := key[strings.LastIndexByte(key, '.')+1:]
 				text, yaml := value(key, users[0])
 				bare := "sources: [{name: acme, provider: " + p.Name + "}]\n"
-				inFile := "sources: [{" + above + ": {" + name + ": " + yaml + "}, name: acme, provider: " + p.Name + "}]\n"
+				inFile := "sources: [{" + nested(key, yaml) + ", name: acme, provider: " + p.Name + "}]\n"
 				variable := "SIGNRELAY_SOURCE_" + upper(p.Name) + "_ACME_" + upper(key)
 				for from, cfg := range map[string]config.Config{"file": load(t, inFile), "variable": load(t, bare, variable+"="+text)} {
 					if got := cfg.Sources[0].Text(key); got != text {
@@ -97,12 +106,13 @@ func TestAnUnknownProviderIsOneMistake(t *testing.T) {
 	for text, provider := range map[string]string{"provider: docusign": "DOCUSIGN", "provider: ~": "", "sender_name: Acme": "", "provider: Clickwrap": "CLICKWRAP"} {
 		var b strings.Builder
 		fmt.Fprintf(&b, "sources:\n  - name: acme\n    %s\n", text)
-		for _, above := range []string{"webhook", "api"} {
-			fmt.Fprintf(&b, "    %s:\n", above)
+		for _, above := range []string{"webhook", "api", "api.oauth"} {
+			indent := strings.Repeat("  ", strings.Count(above, ".")+2)
+			fmt.Fprintf(&b, "%s%s:\n", indent, above[strings.LastIndexByte(above, '.')+1:])
 			for key, users := range users() {
-				if name, below := strings.CutPrefix(key, above+"."); below {
+				if name, below := strings.CutPrefix(key, above+"."); below && !strings.Contains(name, ".") {
 					_, yaml := value(key, users[0])
-					fmt.Fprintf(&b, "      %s: %s\n", name, yaml)
+					fmt.Fprintf(&b, "%s  %s: %s\n", indent, name, yaml)
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/oauth"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
@@ -40,9 +41,9 @@ var (
 
 // Open makes the API client of each source. All clients share one transport, so that connections are reused. Each client keeps to its budget
 // of the source's rate, which all replicas share, and uses the breaker that circuit returns for the source's name; nil means no breaker.
-// Open returns all mistakes as one error.
+// tokens has the access of sources whose application signs in. Open returns all mistakes as one error.
 func Open(
-	settings []config.Source, budget Budget, limits limit.Limiter, circuit func(vendor string) (*limit.Breaker, error),
+	settings []config.Source, budget Budget, limits limit.Limiter, circuit func(vendor string) (*limit.Breaker, error), tokens *oauth.Store,
 ) (Sources, error) {
 	transport := newTransport()
 	sources := make(Sources, len(settings))
@@ -63,6 +64,13 @@ func Open(
 				}
 			}
 			client := &http.Client{Transport: calls, Timeout: responseTimeout}
+			if app, used := OAuth(s); used {
+				if tokens == nil {
+					mistakes = append(mistakes, fmt.Errorf("source %s: the tokens of its application cannot be read", s.Name))
+					continue
+				}
+				client.Transport = oauth.Transport{Base: calls, Source: tokens.Source(s.Provider, s.Name, app)}
+			}
 			api, err := p.API(s, client)
 			if err != nil {
 				mistakes = append(mistakes, fmt.Errorf("source %s: %w", s.Name, err))
@@ -73,6 +81,15 @@ func Open(
 		sources[SourceKey{s.Name, s.Provider}] = src
 	}
 	return sources, errors.Join(mistakes...)
+}
+
+// OAuth returns the application of a source; used is false if the source has other credentials.
+func OAuth(s config.Source) (app oauth.Application, used bool) {
+	p, ok := ByName(s.Provider)
+	if !ok || p.OAuth == nil {
+		return app, false
+	}
+	return p.OAuth(s)
 }
 
 // responseTimeout bounds one response of a provider, including its body and the wait for a slot. It is shorter than the enricher's 30 s, so

@@ -163,7 +163,7 @@ func TestSourcesWithoutAUsableAPI(t *testing.T) {
 		providers.NewSource("pleasesign", "b", "api.key="+secret),
 		providers.NewSource("esign-v1", "c", "api.secret="+secret),
 		{Name: "d", Provider: "acmesign"},
-	}, providers.ForEvents, limit.NewLocal(), nil)
+	}, providers.ForEvents, limit.NewLocal(), nil, nil)
 	for _, part := range []string{"source a: api.token", "source b: api.secret", "source c: api.user", `source d: no provider is named "acmesign"`} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
@@ -197,7 +197,7 @@ func sourcesWithin(t *testing.T, budget providers.Budget, base string, limits li
 		providers.NewSource(none.Provider, none.Name),
 		source("esign-v1", "legal", "api.user=user", "api.secret="+secret),
 		source("pleasesign", "onboarding", "api.key=key", "api.secret="+secret),
-	}, budget, limits, nil)
+	}, budget, limits, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,12 @@ func Check(cfg config.Config) error {
 		_, _, errRedis := parseRedis(cfg.Redis)
 		err = errors.Join(err, errRedis)
 	}
+	for i, s := range cfg.Sources {
+		// In one process, the data directory has a master key, or else nobody but its owner reads the bucket.
+		if _, used := providers.OAuth(s); used && cfg.NATS.URL != "" && len(cfg.MasterKeys()) == 0 {
+			err = errors.Join(err, fmt.Errorf("master_key: sources[%d].api.oauth needs it, because it encrypts the tokens of %s/%s: openssl rand -base64 32 makes one", i, s.Provider, s.Name))
+		}
+	}
 	if cfg.NATS.Creds != "" {
 		err = errors.Join(err, checkCreds(cfg.NATS.Creds))
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -47,10 +46,7 @@ func check(c config.Config) error {
 // Run works until ctx ends. It fails at once if a source's API settings or the archive's URL are invalid. While the store is unavailable, the
 // service stays ready and its work waits.
 func Run(ctx context.Context, env service.Env) error {
-	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
-	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
-		return providers.Open(c.Sources, providers.ForFiles, env.Limits, circuit)
-	})
+	sources, err := env.Sources(providers.ForFiles)
 	if err != nil {
 		return fmt.Errorf("open the sources: %w", err)
 	}

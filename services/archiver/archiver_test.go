@@ -158,7 +158,7 @@ func start(t *testing.T, o options) *harness {
 		o.settings(settings)
 	}
 	h.Bench = servicetest.New(t, cfg)
-	sources, err := providers.Open(cfg.Sources, providers.ForFiles, h.Env.Limits, nil)
+	sources, err := providers.Open(cfg.Sources, providers.ForFiles, h.Env.Limits, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ type Page struct {
 // pages has every route of the console, in the order of the header. The next page adds its row here, its handler in <name>.go and its template
 // in templates/<name>.html.
 var pages = slices.Concat(
-	flowPages, documentsPages, documentPages, stuckPages, jobPages, sourcePages, subscriberPages, insightPages,
+	flowPages, documentsPages, documentPages, stuckPages, jobPages, sourcePages, sourceSignInPages, subscriberPages, insightPages,
 	signInPages, mePages, livePages, assetPages, mcpPages,
 )
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +31,7 @@ type Server struct {
 	sessions *sessions
 	attempts *attempts
 	oidc     *identity // nil without an issuer
+	access   *access
 	sampler  *sampler
 	operator *operate.Operator
 	jobs     atomic.Bool // a job runs, so live pages are loaded every second
@@ -66,6 +69,7 @@ func New(env service.Env) (*Server, error) {
 		sampler: newSampler(env, operator), operator: operator, index: &searchIndex{url: indexURL(env.Config)}, searches: newSearches(), pace: newPace(), hashing: make(chan struct{}, 2),
 		verified: &verified{all: map[[sha256.Size]byte]time.Time{}}, mcp: newMCPHandler(),
 	}
+	s.access = s.openAccess()
 	if o := settings.Now(); o.OIDC.Issuer != "" {
 		if s.oidc, err = newIdentity(o, settings); err != nil {
 			return nil, err
@@ -90,6 +94,12 @@ func (s *Server) Handler() http.Handler {
 		hosts = append([]string{u.Hostname()}, hosts...)
 	}
 	return service.Private("console.hosts", hosts, mux)
+}
+
+// home returns the beginning of the console's addresses in a browser.
+func (s *Server) home() string {
+	settings := s.settings.Now()
+	return cmp.Or(strings.TrimSuffix(settings.URL, "/"), "http://"+settings.Addr)
 }
 
 // secure sets the headers of each response. The pages have no inline script and no inline style.

@@ -293,7 +293,8 @@ type sourceData struct {
 	URL      string      `json:"callback_path"`
 	Public   string      `json:"-"` // the beginning of public addresses; empty if it is not known
 	Types    []TypeCount `json:"events"`
-	Counted  bool        `json:"counts_complete"` // false: the newest events of the day are still being counted
+	Access   *Access     `json:"access,omitempty"` // of the source's application
+	Counted  bool        `json:"counts_complete"`  // false: the newest events of the day are still being counted
 }
 
 // Reconciles says what a reconciliation does.
@@ -343,6 +344,9 @@ func sourcePage(r *Request) (View, error) {
 		return View{}, err
 	}
 	data := sourceData{SourceRow: row, Findings: sourceFindings([]SourceRow{row}, r.Now), URL: "/webhooks/" + src.Provider + "/" + src.Name, Public: publicURL(s.env.Config)}
+	if data.Access, err = s.accessOf(r.Context(), src); err != nil {
+		return View{}, err
+	}
 	if data.Types, data.Counted, err = s.countTypes(r.Context(), src, r.Now); err != nil {
 		return View{}, err
 	}

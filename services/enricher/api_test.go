@@ -237,7 +237,7 @@ func TestHangingProvider(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(release) })
 	b := servicetest.New(t, config.Config{Sources: []config.Source{providers.NewSource("clickwrap", "acme", "api.base_url="+server.URL, "api.token=api-token")}})
-	opened, err := providers.Open(b.Env.Config.Sources, providers.ForEvents, b.Env.Limits, nil)
+	opened, err := providers.Open(b.Env.Config.Sources, providers.ForEvents, b.Env.Limits, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

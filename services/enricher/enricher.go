@@ -13,7 +13,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -35,10 +34,7 @@ var Service = service.Service{
 
 // Run works until ctx ends. It fails at once if a source's API settings are invalid.
 func Run(ctx context.Context, env service.Env) error {
-	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
-	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
-		return providers.Open(c.Sources, providers.ForEvents, env.Limits, circuit)
-	})
+	sources, err := env.Sources(providers.ForEvents)
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
-	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
@@ -62,10 +60,7 @@ var usual = Pace{
 }
 
 func run(ctx context.Context, env service.Env, pace Pace) error {
-	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
-	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
-		return providers.Open(c.Sources, providers.ForEvents, env.Limits, circuit)
-	})
+	sources, err := env.Sources(providers.ForEvents)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
-	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/outcome"
@@ -54,10 +53,7 @@ func check(c config.Config) error {
 // Run works until ctx ends. It fails at once if shortener.public_url is missing, if a source's API settings are wrong, or if the bucket of
 // links is not provisioned.
 func Run(ctx context.Context, env service.Env) error {
-	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
-	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
-		return providers.Open(c.Sources, providers.ForClicks, env.Limits, circuit)
-	})
+	sources, err := env.Sources(providers.ForClicks)
 	if err != nil {
 		return fmt.Errorf("open the sources: %w", err)
 	}

@@ -83,6 +83,8 @@ func (v visitor) console() {
 	}
 	source := "/sources/{provider}/{name}"
 	v.wants(http.StatusNotFound, source, v.request(http.MethodGet, home+"/sources/clickwrap/other", json, ""))
+	v.wants(http.StatusNotFound, source+"/sign-in", v.request(http.MethodGet, home+"/sources/clickwrap/demo/sign-in", json, ""))
+	v.wants(http.StatusNotFound, source+"/sign-in/done", v.request(http.MethodGet, home+"/sources/clickwrap/demo/sign-in/done", json, ""))
 	page := send(v.t, v.request(http.MethodGet, home+"/sources/clickwrap/demo", http.Header{"Accept": {"text/html"}}, ""))
 	_, token, _ := strings.Cut(string(page.body), `name="token" value="`)
 	token, _, _ = strings.Cut(token, `"`)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/oauth"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -27,6 +28,9 @@ type Pack struct {
 	Webhook func(config.Source) (Webhook, error)
 	// API makes the REST client for one source. The client has the transport, the timeouts and the source's rate limit.
 	API func(config.Source, *http.Client) (API, error)
+	// OAuth returns the application with which the API is called, if the source's settings have one; nil for a provider without OAuth. Its API then
+	// sends no credentials of its own.
+	OAuth func(config.Source) (app oauth.Application, used bool)
 	// PerMinute is the default limit of REST calls a minute for a source.
 	PerMinute int
 	// Sign authenticates a request as the provider does: for samples and tests. Only providers that sign with a private key use

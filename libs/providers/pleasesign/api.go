@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/oauth"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/rest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -21,16 +22,27 @@ type api struct {
 }
 
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
-	own := Settings.Of(s).API
-	if err := rest.Require(rest.Setting{Key: "key", Value: own.Key}, rest.Setting{Key: "secret", Value: own.Secret}); err != nil {
-		return nil, err
+	own, credentials := Settings.Of(s).API, http.Header{}
+	if _, signedIn := application(s); !signedIn {
+		if err := rest.Require(rest.Setting{Key: "key", Value: own.Key}, rest.Setting{Key: "secret", Value: own.Secret}); err != nil {
+			return nil, err
+		}
+		credentials = http.Header{"X-Pleasesign-Key": {own.Key}, "X-Pleasesign-Secret": {own.Secret}}
 	}
-	credentials := http.Header{"X-Pleasesign-Key": {own.Key}, "X-Pleasesign-Secret": {own.Secret}}
 	c, err := rest.New(s.API, server, credentials, client)
 	if err != nil {
 		return nil, err
 	}
 	return &api{rest: c, source: s.Name, keys: Settings.Of(s).Webhook.Secrets}, nil
+}
+
+// application returns the application that signs in in place of the two keys.
+func application(s config.Source) (oauth.Application, bool) {
+	own := Settings.Of(s).API.OAuth
+	return oauth.Application{
+		ClientID: own.ClientID, ClientSecret: own.ClientSecret, Scopes: []string{"business"},
+		AuthorizeURL: own.BaseURL + "/oauth/authorize", TokenURL: own.BaseURL + "/oauth/token",
+	}, own.ClientID != ""
 }
 
 // Document requests a document and its recipients.

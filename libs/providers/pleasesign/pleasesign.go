@@ -23,6 +23,7 @@ var Pack = pack.Pack{
 	}},
 	Webhook:          newWebhook,
 	API:              newAPI,
+	OAuth:            application,
 	PerMinute:        300, // Signrelay's choice: PleaseSign publishes no limit
 	Sign:             sign,
 	Test:             test,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/oauth"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -49,10 +50,16 @@ func OrGone(err error) error {
 	return err
 }
 
+// signInPause is the time after which a call is tried again that waits for a person's sign-in. Such a try reads an entry of a bucket.
+const signInPause = 10 * time.Second
+
 // failed returns the error of a call without a complete response.
 func (call Call) failed(ctx context.Context, err error) error {
 	if later := new(limit.LaterError); errors.As(err, &later) { // the provider was not called
 		return later.Outcome(&pack.CallError{Op: call.Op, Err: later})
+	}
+	if signIn := new(oauth.SignInError); errors.As(err, &signIn) { // the provider was not called
+		return outcome.NotTried(signInPause, "sign-in", &pack.CallError{Op: call.Op, Err: signIn})
 	}
 	return call.failure(cause(ctx, err))
 }

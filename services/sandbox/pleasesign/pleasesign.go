@@ -3,6 +3,7 @@ package pleasesign
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -21,12 +22,13 @@ var Party = party.Party{Name: name, Title: title, Targets: []party.Target{party.
 type pleasesign struct {
 	party.Env
 	provider *party.Provider
+	grants   *grants
 }
 
 // open creates the documents of the documentation's examples, so that a callback copied from there finds its recipient.
 func open(env party.Env) (party.Simulator, error) {
 	w := &wire{tickets: env.Tickets}
-	p := pleasesign{env, party.NewProvider(name, title, w, env.Now)}
+	p := pleasesign{env, party.NewProvider(name, title, w, env.Now), newGrants(env.Now)}
 	w.provider = p.provider
 	johnDoe := party.Signer{First: "John", Last: "Doe", Email: "john.doe@example.com", Mobile: "61491570313", ByEmail: true, BySMS: "61491570313"}
 	for document, recipient := range map[string]string{
@@ -43,6 +45,9 @@ func (p pleasesign) routes(mux *service.Routes) {
 	mux.HandleFunc("GET /documents", p.authorized(p.getDocuments))
 	mux.HandleFunc("GET /document/{id}/master", p.authorized(p.getFile(party.SignedFile)))
 	mux.HandleFunc("GET /document/{id}/original", p.authorized(p.getFile(party.OriginalFile)))
+	mux.HandleFunc("GET /oauth/authorize", p.getAuthorize)
+	mux.HandleFunc("POST /oauth/authorize", p.postAuthorize)
+	mux.HandleFunc("POST /oauth/token", p.postToken)
 	mux.HandleFunc("PUT /enterprise", p.authorized(p.putEnterprise))
 	mux.HandleFunc("GET /recipient/{id}/signingurl", p.authorized(p.getSigningURL))
 	mux.HandleFunc("GET /pleasesign", p.GetSigningPage(p.visit))
@@ -66,11 +71,14 @@ func (p pleasesign) authorized(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// source returns the name of the source that a request's keys belong to.
+// source returns the name of the source that a request's keys, or its access token, belong to.
 func (p pleasesign) source(r *http.Request) (string, bool) {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return p.grants.used(token)
+	}
 	key, secret := r.Header.Get("X-Pleasesign-Key"), r.Header.Get("X-Pleasesign-Secret")
 	return p.SourceWith(name, func(s config.Source) bool {
-		return party.Same(key, s.Text("api.key")) && party.Same(secret, s.Text("api.secret"))
+		return key != "" && party.Same(key, s.Text("api.key")) && party.Same(secret, s.Text("api.secret"))
 	})
 }
 

@@ -15,12 +15,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/signrelay/signrelay/libs/archive"
+
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/index"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/oauth"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -42,8 +45,10 @@ const unknownDocument = "signrelay-doctor-asks-for-no-document"
 
 // providers calls each source's REST API.
 func (e *examination) providers(ctx context.Context) []Finding {
+	tokens, done := e.tokens()
+	defer done()
 	// Mistakes in the settings have their own findings. The other sources are still called.
-	sources, _ := providers.Open(e.cfg.Sources, providers.ForEvents, e.limits, nil)
+	sources, _ := providers.Open(e.cfg.Sources, providers.ForEvents, e.limits, nil, tokens)
 	var all []Finding
 	for _, s := range e.cfg.Sources {
 		check := "api " + nameOf(s)
@@ -61,11 +66,30 @@ func (e *examination) providers(ctx context.Context) []Finding {
 	return all
 }
 
+// tokens opens the tokens of sources whose applications sign in; nil if there is no such source. The checks of NATS report an unreachable server.
+func (e *examination) tokens() (store *oauth.Store, done func()) {
+	none := func() {}
+	if !slices.ContainsFunc(e.cfg.Sources, func(s config.Source) bool { _, used := providers.OAuth(s); return used }) {
+		return nil, none
+	}
+	conn, err := e.connectNATS()
+	if err != nil {
+		return nil, none
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+		return nil, none
+	}
+	return oauth.NewStore(js, e.ring(), nil), conn.Close
+}
+
 // judgeAPI judges a provider's response to a request for a document that does not exist.
 func judgeAPI(check string, err error) Finding {
 	var (
-		call  *pack.CallError
-		later *limit.LaterError
+		call   *pack.CallError
+		later  *limit.LaterError
+		signIn *oauth.SignInError
 	)
 	switch o := outcome.Of(err); {
 	case err == nil:
@@ -74,6 +98,8 @@ func judgeAPI(check string, err error) Finding {
 		return passed(check, "reached; the credentials are accepted")
 	case errors.As(err, &later):
 		return Finding{check, Warn, "not called: " + later.Error(), "run the doctor again when the source is less busy"}
+	case errors.As(err, &signIn):
+		return Finding{check, Fail, "the provider accepts no call until a person signs in", fmt.Sprintf("signrelay source sign-in %s/%s", signIn.Provider, signIn.Source)}
 	case !errors.As(err, &call):
 		return Finding{check, Fail, masked(err), "check the settings under api"}
 	case o.Kind() == outcome.Held:

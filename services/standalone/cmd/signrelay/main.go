@@ -90,6 +90,8 @@ var commands = []command{
 	{"reconcile", "<provider>/<source>", "ask the provider for facts that no callback brought, and store them", reconcileFlags, reconcile},
 	{"source check", aSource, "compare what the provider has registered with the settings", sourceCheckFlags, sourceCheck},
 	{"source connect", aSource, "register our address and secret at the provider, or say what to enter there", sourceConnectFlags, sourceConnect},
+	{"source sign-in", aSource, "let the source's application use the account, in a browser", sourceSignInFlags, sourceSignIn},
+	{"source sign-out", aSource, "remove the tokens of the source's application", sourceSignOutFlags, sourceSignOut},
 	{"source test", aSource, "send a test callback through our public address, and wait until the log has it", publicURLFlag, sourceTest},
 	{"quarantine list", "", "list callbacks that could not be read", quarantineListFlags, quarantineList},
 	{"quarantine show", "<number>", "show a quarantined callback; with --body, only its body, byte for byte", quarantineShowFlags, quarantineShow},

@@ -12,23 +12,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/erase"
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/oauth"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/registration"
 	"github.com/signrelay/signrelay/libs/service"
-	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 )
@@ -102,7 +98,7 @@ func (c *call) sourceIn(env service.Env, key providers.SourceKey) (*source, erro
 		return nil, usageError{fmt.Sprintf("the settings have no source %q", key.Provider+"/"+key.Name)}
 	}
 	// A handful of calls by a person need no share of the services' limits.
-	opened, err := providers.Open(env.Config.Sources[i:i+1], providers.ForEvents, limit.NewLocal(), nil)
+	opened, err := providers.Open(env.Config.Sources[i:i+1], providers.ForEvents, limit.NewLocal(), nil, oauth.NewStore(env.JS, keyring.New(env.Config.MasterKeys()), nil))
 	if err != nil {
 		return nil, err
 	}
@@ -370,7 +366,7 @@ func sourceConnect(ctx context.Context, c *call) error {
 	if err := s.Apply(ctx, s.env.JS, p, time.Now()); err != nil {
 		return s.explained(err)
 	}
-	if err := s.acted(ctx, len(p.Changes)); err != nil {
+	if err := s.acted(ctx, "connect", len(p.Changes)); err != nil {
 		return err
 	}
 	return c.say("Registered. `signrelay source check %s/%s` shows the first callback.", s.Settings.Provider, s.Settings.Name)
@@ -419,24 +415,9 @@ func (s *source) paste(fields []pack.Pasted) error {
 	return c.say("Then press its button Test, or run `signrelay source test %s/%s`.", s.Settings.Provider, s.Settings.Name)
 }
 
-// acted stores the event of a registration.
-func (s *source) acted(ctx context.Context, changes int) error {
-	e := &signingv1.SigningEvent{
-		Source: s.Settings.Name, Provider: s.Settings.Provider, Type: event.OperatorActed, OccurredAt: timestamppb.Now(),
-		Verification: signingv1.Verification_VERIFICATION_INTERNAL,
-		Attributes: map[string]string{
-			event.AttributeAction: "connect", "by": s.order.By, "reason": s.order.Reason, "count": strconv.Itoa(changes),
-		},
-	}
-	e.Id = event.OccurrenceOf(e, "connect", e.GetOccurredAt().AsTime().Format(time.RFC3339Nano))
-	m, err := event.Message(ctx, e)
-	if err == nil {
-		_, err = s.env.JS.PublishMsg(ctx, m, jetstream.WithMsgID(e.GetId()))
-	}
-	if err != nil {
-		return fmt.Errorf("it is registered, but the event of it was not stored: %w", err)
-	}
-	return nil
+// acted stores the event of what was done to a source.
+func (s *source) acted(ctx context.Context, action string, changes int) error {
+	return registration.Acted(ctx, s.env.JS, s.Settings, registration.Order{Action: action, By: s.order.By, Reason: s.order.Reason, Count: changes})
 }
 
 // rotated adds a secret to the file of the source's secrets, waits until ingest accepts it, and returns the source with it.
