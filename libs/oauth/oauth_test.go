@@ -3,7 +3,6 @@ package oauth_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -93,7 +92,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	next := fmt.Sprintf("refresh-%d", p.renewals)
 	p.refresh[next] = true
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": p.access, "refresh_token": next, "token_type": "Bearer", "expires_in": int(life / time.Second)})
+	_, _ = fmt.Fprintf(w, `{"access_token":%q,"refresh_token":%q,"token_type":"Bearer","expires_in":%d}`, p.access, next, int(life/time.Second))
 }
 
 func (p *provider) document(w http.ResponseWriter, r *http.Request) {

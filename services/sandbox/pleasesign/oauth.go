@@ -99,7 +99,7 @@ func (p pleasesign) postAuthorize(w http.ResponseWriter, r *http.Request) {
 		back.Set("error", "access_denied")
 	}
 	to.RawQuery = back.Encode()
-	http.Redirect(w, r, to.String(), http.StatusFound)
+	http.Redirect(w, r, to.String(), http.StatusFound) //nolint:gosec // to the application, as OAuth 2 does; the sandbox does not know the registered addresses
 }
 
 // postToken serves POST /oauth/token.

@@ -52,7 +52,7 @@ func (c *call) signedInSource(ctx context.Context) (s *source, tokens *oauth.Sou
 	app, used := providers.OAuth(env.Config.Sources[i])
 	if !used {
 		done()
-		return nil, nil, usageError{fmt.Sprintf("%s needs no sign-in: its settings have no api.oauth.client_id", name)}
+		return nil, nil, usageError{name + " needs no sign-in: its settings have no api.oauth.client_id"}
 	}
 	s = &source{c: c, env: env, done: done, order: order}
 	s.Settings = env.Config.Sources[i]
