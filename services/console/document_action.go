@@ -227,7 +227,7 @@ func (r *Request) plan(got operate.Dossier, do operate.Action, values url.Values
 		return nil, badValue("do", "replay", "resend", "cancel-reminders", "archive", "hold", "release-hold", "erase")
 	}
 	if !r.Can(roleOf(do)) {
-		return nil, &Problem{Status: http.StatusForbidden, Title: "Your role may not do this",
+		return nil, &Problem{Status: http.StatusForbidden, Title: notAllowed,
 			Detail: fmt.Sprintf("It takes the role %s. You have %s. Nothing was done.", roleOf(do), cmp.Or(r.Reader.Roles.String(), "no role"))}
 	}
 	v := &planView{Title: title, Do: do}
@@ -424,5 +424,5 @@ func (r *Request) refuseErasure(got operate.Dossier) error {
 		}
 		detail += ", and your try is in the log"
 	}
-	return &Problem{Status: http.StatusForbidden, Title: "Your role may not do this", Detail: detail + "."}
+	return &Problem{Status: http.StatusForbidden, Title: notAllowed, Detail: detail + "."}
 }

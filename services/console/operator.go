@@ -93,7 +93,7 @@ func sentence(text string) string {
 func (r *Request) mayAct() error {
 	switch {
 	case !r.Can(Operate):
-		return &Problem{Status: http.StatusForbidden, Title: "Your role may not do this",
+		return &Problem{Status: http.StatusForbidden, Title: notAllowed,
 			Detail: "It needs the role operate. You have " + cmp.Or(r.Reader.Roles.String(), "no role") + ". Nothing was done.", Back: "/stuck"}
 	case r.Console.settings.Now().ReadOnly:
 		return &Problem{Status: http.StatusForbidden, Title: "The console is read-only", Detail: "The setting console.read_only is true. Nothing was done.", Back: "/stuck"}

@@ -115,7 +115,7 @@ func (s *Server) serve(p Page, r *Request) (View, error) {
 		return View{}, errSignIn
 	}
 	if p.Role != Anyone && !r.Can(p.Role) {
-		return View{}, &Problem{Status: http.StatusForbidden, Title: "Your role may not do this",
+		return View{}, &Problem{Status: http.StatusForbidden, Title: notAllowed,
 			Detail: fmt.Sprintf("It needs the role %s. You have %s. Nothing was done.", p.Role, cmp.Or(r.Reader.Roles.String(), "no role"))}
 	}
 	if p.searches() {
@@ -130,6 +130,9 @@ func (s *Server) serve(p Page, r *Request) (View, error) {
 	}
 	return p.Serve(r)
 }
+
+// notAllowed is the title of the problem of a role that is missing.
+const notAllowed = "Your role may not do this"
 
 // mostForm is the maximum size of a form in bytes.
 const mostForm = 64 << 10

@@ -159,7 +159,7 @@ func changeViews(r *Request) (View, error) {
 	}
 }
 
-var errSharedView = &Problem{Status: http.StatusForbidden, Title: "Your role may not do this", Detail: "A view for everybody takes the role operate. Nothing was saved.", Back: documentsPath}
+var errSharedView = &Problem{Status: http.StatusForbidden, Title: notAllowed, Detail: "A view for everybody takes the role operate. Nothing was saved.", Back: documentsPath}
 
 func saveView(r *Request, x *index.Index, saved []viewLink, name string, form url.Values) (View, error) {
 	l, err := readFilters(form)

@@ -46,7 +46,7 @@ func palette(picture image.Image) color.Palette {
 	times, size := map[color.RGBA]int{}, picture.Bounds()
 	for y := size.Min.Y; y < size.Max.Y; y++ {
 		for x := size.Min.X; x < size.Max.X; x++ {
-			times[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++ //nolint:forcetypeassert // the model returns nothing else
+			times[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
 		}
 	}
 	var colours []color.RGBA

@@ -30,7 +30,7 @@ func ask(t *testing.T, session *mcp.ClientSession, tool string, arguments map[st
 	if err != nil {
 		t.Fatalf("%s: %v", tool, err)
 	}
-	text := result.Content[0].(*mcp.TextContent).Text //nolint:errcheck // each result begins with a text
+	text := result.Content[0].(*mcp.TextContent).Text
 	if result.IsError {
 		t.Fatalf("%s %v: %s", tool, arguments, text)
 	}

@@ -48,7 +48,7 @@ func TestModelsRolesHold(t *testing.T) {
 	t.Parallel()
 	c := openConsole(t)
 	browser := c.client()
-	c.signIn(browser, "operate", consolePassword, "/")
+	c.signIn(browser, "operate", consolePassword, "/") //nolint:bodyclose // signIn has closed it
 	for _, row := range []struct{ tool, arguments, role string }{
 		{"find_documents", `{}`, "look"},
 		{"explain_document", `{"document_id":"none"}`, "look"},

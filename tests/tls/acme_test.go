@@ -135,7 +135,7 @@ func (r *replica) leaf(a *authority) *x509.Certificate {
 		return nil
 	}
 	defer func() { _ = conn.Close() }()
-	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0] //nolint:forcetypeassert // tls.Dialer made it
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
 }
 
 func until(t *testing.T, what string, is func() bool) {

@@ -196,7 +196,7 @@ func (b *balancer) forward(conn net.Conn) {
 	defer func() { _ = replica.Close() }()
 	go func() {
 		_, _ = io.Copy(replica, conn)
-		_ = replica.(*net.TCPConn).CloseWrite() //nolint:forcetypeassert // it is TCP
+		_ = replica.(*net.TCPConn).CloseWrite()
 	}()
 	_, _ = io.Copy(conn, replica)
 }

@@ -51,7 +51,7 @@ func (o *operators) ask(t *testing.T, tool string, arguments map[string]any) str
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result.Content[0].(*mcp.TextContent).Text //nolint:errcheck // each result begins with a text
+	return result.Content[0].(*mcp.TextContent).Text
 }
 
 // Stdout has the protocol only. The command ends when its client closes stdin, and it reads only and masks unless flags say otherwise.
