@@ -19,7 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
-// mostKept is the number of messages of one stream up to which a board keeps facts: about 150,000 dead letters, each with the server's advisory, in 60 MB.
+// mostKept is the number of messages of one stream up to which a board keeps facts: about 150,000 dead letters, each with the server's advisory. A dead letter takes 524 bytes.
 // More are read at each look.
 const mostKept = 300_000
 
