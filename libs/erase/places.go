@@ -41,16 +41,17 @@ var streamRules = map[string]Place{
 
 // bucketRules are the rules of the buckets. A test compares it with flow.Buckets.
 var bucketRules = map[string]Place{
-	flow.Memory:   {Rule: "the senders' confirmations are removed", does: byEntry},
-	flow.State:    {Rule: "has only positions in streams", does: keeps},
-	flow.Links:    {Rule: "short links are removed and do not open any more", does: byEntry},
-	flow.Attempts: {Rule: "held messages are removed and not sent", does: byEntry},
-	flow.Texts:    {Rule: "texts that wait for receipts are removed", does: byEntry},
-	flow.OptOuts:  {Rule: "keyed hashes stay, so that no message is sent to a person who does not want one; --opt-outs removes a person's", does: byEntry},
-	flow.Inbound:  {Rule: "handled replies are removed; encrypted parts of long replies expire within 2 days", does: byEntry},
-	flow.Erased:   {Rule: "a keyed hash of the document stays, so that a late callback does not bring it back", does: keeps},
-	flow.Holds:    {Rule: "a document under a hold is not erased", does: keeps},
-	flow.Jobs:     {Rule: "operators' plans and jobs about the document lose their work, with repaired content; that a job was done, when and by whom stays", does: byEntry},
+	flow.Memory:       {Rule: "the senders' confirmations are removed", does: byEntry},
+	flow.Certificates: {Rule: "has nothing about documents: keys, certificates and challenges of the public listeners", does: keeps},
+	flow.State:        {Rule: "has nothing about documents: positions in streams, and what services know about each source", does: keeps},
+	flow.Links:        {Rule: "short links are removed and do not open any more", does: byEntry},
+	flow.Attempts:     {Rule: "held messages are removed and not sent", does: byEntry},
+	flow.Texts:        {Rule: "texts that wait for receipts are removed", does: byEntry},
+	flow.OptOuts:      {Rule: "keyed hashes stay, so that no message is sent to a person who does not want one; --opt-outs removes a person's", does: byEntry},
+	flow.Inbound:      {Rule: "handled replies are removed; encrypted parts of long replies expire within 2 days", does: byEntry},
+	flow.Erased:       {Rule: "a keyed hash of the document stays, so that a late callback does not bring it back", does: keeps},
+	flow.Holds:        {Rule: "a document under a hold is not erased", does: keeps},
+	flow.Jobs:         {Rule: "operators' plans and jobs about the document lose their work, with repaired content; that a job was done, when and by whom stays", does: byEntry},
 	// Only in `signrelay run` without Redis.
 	flow.Callbacks: {Rule: "ids of events, which are hashes, expire within 4 days", does: expires},
 }

@@ -27,7 +27,7 @@ var Service = service.Service{
 	Sections:          []config.Declared{consolesettings.Section, consolesettings.PricesSection},
 	Listeners:         []service.Listener{{Name: "http", Key: "console.addr", Port: 8081}},
 	Calls:             []service.Party{service.NATS, service.Web}, // Web: the identity provider
-	Reads:             []string{"sources", "api", "archive", "console", "index", "opt_out", "prices", "templates", "nats", "master_key", "log"},
+	Reads:             []string{"sources", "api", "archive", "console", "index", "ingest", "opt_out", "prices", "templates", "nats", "master_key", "log"},
 	WorksWithoutRedis: true,
 	Singleton:         true, // sessions and the last hour are in memory
 }

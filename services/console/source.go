@@ -16,6 +16,8 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/operate"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 var sourcePages = []Page{
@@ -295,6 +297,11 @@ type sourceData struct {
 	Types    []TypeCount `json:"events"`
 	Access   *Access     `json:"access,omitempty"` // of the source's application
 	Counted  bool        `json:"counts_complete"`  // false: the newest events of the day are still being counted
+}
+
+// publicURL returns the beginning of the addresses at which providers call. In one process it is that of short links.
+func publicURL(c config.Config) string {
+	return cmp.Or(ingestsettings.Section.Of(c).PublicURL, strings.TrimSuffix(shortenersettings.Section.Of(c).PublicURL, "/"))
 }
 
 // Reconciles says what a reconciliation does.

@@ -7,9 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
-	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 var subscriberPages = []Page{
@@ -83,9 +81,4 @@ func subscribersPage(r *Request) (View, error) {
 		title = "No team reads the log over NATS"
 	}
 	return View{Template: "subscribers", Title: title, Live: true, Data: data}, nil
-}
-
-// publicURL returns the beginning of public addresses. Callbacks usually have the host of short links.
-func publicURL(c config.Config) string {
-	return strings.TrimSuffix(shortenersettings.Section.Of(c).PublicURL, "/")
 }

@@ -375,7 +375,15 @@ var unprovoked = map[string]string{
 	"POST /api/play 409": "in a sandbox every provider has a source; services/sandbox tests it",
 	"POST /mcp 401":      "the demo has no sign-in; services/console tests it",
 	"POST /mcp 429":      "the demo has no sign-in; services/console tests it",
+
+	"GET /sources/{provider}/{name}/sign-in 303":      noApplication,
+	"GET /sources/{provider}/{name}/sign-in 403":      noApplication,
+	"GET /sources/{provider}/{name}/sign-in/done 303": noApplication,
+	"GET /sources/{provider}/{name}/sign-in/done 403": noApplication,
+	"GET /sources/{provider}/{name}/sign-in/done 502": noApplication,
 }
+
+const noApplication = "the demo's sources have keys; services/console tests a source with an application"
 
 // everyResponseWasSeen fails for each documented response that did not occur.
 func (o *openAPI) everyResponseWasSeen(t *testing.T) {

@@ -16,27 +16,27 @@ import (
 // varies are the parts of a sentence that differ from run to run: how long ago it was, and the number of a person whom no event names.
 var varies = regexp.MustCompile(`(Signer) \d+| just now| [\d.]+ (?:ms|s|min) ago`)
 
-// sentences are what the console says about the documents of the stories, in the order of the stories. An eSignature callback has no names.
+// sentences are what the console says about the documents of the stories, in the order of the stories. A message to a person names the person.
 var sentences = []string{
 	"clickwrap: Both have signed, both were notified, and the signed file is archived.",
-	"clickwrap: Signer is the last to sign, was notified by text and e-mail, and opened the link.",
+	"clickwrap: Sam Lee is the last to sign, was notified by text and e-mail, and opened the link.",
 	"clickwrap: Eric Smith has signed, was notified, and the signed file is archived.",
 	"clickwrap: Both have signed, both were notified, and the signed file is archived.",
-	"clickwrap: Signer and Signer have not signed; both were notified, and both opened the link.",
+	"clickwrap: Jane Roe and Eric Smith have not signed; both were notified, and both opened the link.",
 	"clickwrap: Eric Smith declined, and the sender and the other signer were notified.",
-	"clickwrap: Signer has not signed, was notified by e-mail, and opened the link.",
-	"clickwrap: Signer is the last to sign, was notified by text and e-mail, and opened the link.",
+	"clickwrap: Rita Moss has not signed, was notified by e-mail, and opened the link.",
+	"clickwrap: Eric Smith is the last to sign, was notified by text and e-mail, and opened the link.",
 	"pleasesign: Olivia Nguyen has signed, was notified, and the signed file is archived.",
 	"pleasesign: Both have signed, both were notified, and the signed file is archived.",
 	"pleasesign: Both have signed, both were notified, and the signed file is archived.",
-	"pleasesign: Signer declined, and the sender and the other signer were notified.",
+	"pleasesign: Olivia Nguyen declined, and the sender and the other signer were notified.",
 	"pleasesign: Mia Kelly has not signed, and the invitation by text was not made: PleaseSign has no address for this channel.",
 	"pleasesign: Both have signed, both were notified, and the signed file is archived.",
-	"esign-v1: Signer has signed, was notified, and the signed file is archived.",
+	"esign-v1: Amelia Clarke has signed, was notified, and the signed file is archived.",
 	"esign-v1: Both have signed, both were notified, and the signed file is archived.",
 	"esign-v1: Both have signed, and both were notified.",
-	"esign-v1: Signer has not signed, was notified by e-mail, and opened the link.",
-	"esign-v1: Signer declined, and the sender and the other signer were notified.",
+	"esign-v1: Isla Morgan has not signed, was notified by e-mail, and opened the link.",
+	"esign-v1: Amelia Clarke declined, and the sender and the other signer were notified.",
 }
 
 // everyDocumentIsExplained folds the log as the index does and compares the sentence of each document.

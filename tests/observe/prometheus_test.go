@@ -2,11 +2,15 @@ package observe_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -46,6 +50,8 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	}
 	h.StartService(t, "kafka-bridge", "kafka-bridge",
 		"SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0], "SIGNRELAY_EMAIL_SMTP_USERNAME=unknown", "SIGNRELAY_EMAIL_SMTP_PASSWORD_FILE="+secret)
+	certificate, key := certificateFiles(t) // a listener with TLS reports when its certificate expires
+	h.StartService(t, "shortener", "shortener-tls", "SIGNRELAY_LINKS_ADDR="+testenv.FreeAddress(t), "SIGNRELAY_TLS_CERTIFICATE_FILE="+certificate, "SIGNRELAY_TLS_KEY_FILE="+key)
 	p := startPrometheus(t, program, h)
 
 	play := func() {
@@ -143,6 +149,24 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		checkNames(t, name, string(read(t, "deployments", "prometheus", name)), known)
 	}
 	checkNames(t, "signrelay.json", string(read(t, "deployments", "grafana", "signrelay.json")), known)
+}
+
+// certificateFiles returns the files of a certificate and of its key.
+func certificateFiles(t *testing.T) (certificate, key string) {
+	t.Helper()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	dir, pair := t.TempDir(), server.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, "key.pem": {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 }
 
 // due publishes the last message of a channel as the server publishes one that was scheduled. Its sender knows that it was sent.

@@ -106,8 +106,11 @@ func receive(ctx context.Context, listener net.Listener, path, state string) (st
 		err  error
 	}
 	results := make(chan result, 1)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.EscapedPath() != path {
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Referrer-Policy", "no-referrer") // the address has the code
 		query := r.URL.Query()
@@ -129,7 +132,7 @@ func receive(ctx context.Context, listener net.Listener, path, state string) (st
 		default:
 		}
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }() // ends with the server
 	defer func() { _ = server.Shutdown(context.WithoutCancel(ctx)) }()
 	select {
