@@ -75,5 +75,9 @@ func TestDocumentIsExplainedAndResent(t *testing.T) {
 	if n := len(h.Messages(t)); n != before+1 {
 		t.Errorf("%d messages arrived, want 1", n-before)
 	}
+	// The page may have been loaded after the message, so something else happens now.
+	if out, err := h.Command(t, "hold", "add", "--reason=TICKET-8", "--yes", id); err != nil {
+		t.Fatalf("hold: %v\n%s", err, out)
+	}
 	h.Until(t, "the page says that there is news", func() bool { return strings.Contains(b.Text("#news"), "new above") })
 }
