@@ -123,8 +123,8 @@ func TestConsoleRolesHold(t *testing.T) {
 		c.signIn(clients[role], role, consolePassword, "/")
 	}
 	names := map[string]console.Role{"look": console.Look, "operate": console.Look | console.Operate, "private": console.Look | console.Private, "erase": console.Look | console.Erase}
-	// With the role, the page may still say that there is no such job or item, or that the form has no plan.
-	allowed := map[int]bool{http.StatusOK: true, http.StatusNotFound: true, http.StatusGone: true, http.StatusBadRequest: true, http.StatusServiceUnavailable: true} // 503: there is no index
+	// With the role, the page may still say that there is no such job or item, or that the form has no plan or no reason.
+	allowed := map[int]bool{http.StatusOK: true, http.StatusNotFound: true, http.StatusGone: true, http.StatusBadRequest: true, http.StatusUnprocessableEntity: true, http.StatusServiceUnavailable: true} // 503: there is no index
 	tried := 0
 	for _, p := range console.Pages() {
 		if p.Role == 0 {
