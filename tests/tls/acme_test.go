@@ -23,6 +23,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/servicetest"
 )
 
 const masterKey = "a master key of the tests of TLS, 32+ characters"
@@ -34,27 +35,10 @@ const limit = 30 * time.Second
 type replica struct {
 	acme    *certificates.ACME
 	metrics *prometheus.Registry
-	log     *buffer
+	log     *servicetest.Logged
 	secure  string // its addresses
 	plain   string
 	stop    func()
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // newBroker starts a provisioned NATS server.
@@ -72,7 +56,7 @@ func newBroker(t *testing.T) (*realtest.Broker, jetstream.JetStream) {
 // challenges too.
 func start(t *testing.T, js jetstream.JetStream, a *authority, secure, plain *balancer) *replica {
 	t.Helper()
-	r := &replica{metrics: prometheus.NewRegistry(), log: new(buffer)}
+	r := &replica{metrics: prometheus.NewRegistry(), log: new(servicetest.Logged)}
 	var err error
 	r.acme, err = certificates.OpenACME(t.Context(), certificates.ACMEOptions{
 		Settings: config.ACME{Domains: []string{domain}, Email: "ops@acme.example", DirectoryURL: a.Directory, CA: a.CA},

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -38,20 +35,20 @@ func reconcile(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	provider, source, ok := strings.Cut(name, "/")
-	if !ok || source == "" {
-		return usageError{fmt.Sprintf("want <provider>/<source>, such as pleasesign/acme, not %q", name)}
+	key, err := sourceKey(name)
+	if err != nil {
+		return err
 	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return err
 	}
 	defer done()
-	i := slices.IndexFunc(env.Config.Sources, func(s config.Source) bool { return s.Provider == provider && s.Name == source })
-	switch {
-	case i < 0:
-		return usageError{fmt.Sprintf("the settings have no source %q", name)}
-	case !env.Config.Sources[i].UsesAPI():
+	i, err := placeOf(env.Config, key)
+	if err != nil {
+		return err
+	}
+	if !env.Config.Sources[i].UsesAPI() {
 		return fmt.Errorf("source %s has no api in the settings: the provider cannot be asked", name)
 	}
 	if !c.json() {
@@ -64,8 +61,7 @@ func reconcile(ctx context.Context, c *call) error {
 	if err := c.confirm(ctx); err != nil {
 		return err
 	}
-	key := providers.SourceKey{Name: source, Provider: provider}
-	asked, err := (&operate.Operator{JS: env.JS}).AskReconciliation(ctx, provider, source, c.since(), c.ordered())
+	asked, err := (&operate.Operator{JS: env.JS}).AskReconciliation(ctx, key.Provider, key.Name, c.since(), c.ordered())
 	if err != nil {
 		return err
 	}

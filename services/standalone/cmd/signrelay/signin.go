@@ -8,11 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/oauth"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -39,15 +36,18 @@ func (c *call) signedInSource(ctx context.Context) (s *source, tokens *oauth.Sou
 	if err != nil {
 		return nil, nil, err
 	}
+	key, err := sourceKey(name)
+	if err != nil {
+		return nil, nil, err
+	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	provider, own, _ := strings.Cut(name, "/")
-	i := slices.IndexFunc(env.Config.Sources, func(s config.Source) bool { return s.Provider == provider && s.Name == own })
-	if i < 0 {
+	i, err := placeOf(env.Config, key)
+	if err != nil {
 		done()
-		return nil, nil, usageError{fmt.Sprintf("the settings have no source %q; want %s", name, aSource)}
+		return nil, nil, err
 	}
 	app, used := providers.OAuth(env.Config.Sources[i])
 	if !used {
@@ -56,7 +56,7 @@ func (c *call) signedInSource(ctx context.Context) (s *source, tokens *oauth.Sou
 	}
 	s = &source{c: c, env: env, done: done, order: order}
 	s.Settings = env.Config.Sources[i]
-	return s, oauth.NewStore(env.JS, keyring.New(env.Config.MasterKeys()), nil).Source(provider, own, app), nil
+	return s, oauth.NewStore(env.JS, keyring.New(env.Config.MasterKeys()), nil).Source(key.Provider, key.Name, app), nil
 }
 
 // sourceSignIn waits on a loopback address for the browser that comes back from the provider.

@@ -52,6 +52,24 @@ func sourceConnectFlags(fs *flag.FlagSet) {
 // aSource is the argument of the commands about one source.
 const aSource = "<provider>/<source>"
 
+// sourceKey reads the argument of a command about one source.
+func sourceKey(name string) (providers.SourceKey, error) {
+	provider, own, ok := strings.Cut(name, "/")
+	if !ok || own == "" {
+		return providers.SourceKey{}, usageError{fmt.Sprintf("want %s, such as pleasesign/acme, not %q", aSource, name)}
+	}
+	return providers.SourceKey{Name: own, Provider: provider}, nil
+}
+
+// placeOf returns the index of a source in the settings.
+func placeOf(cfg config.Config, key providers.SourceKey) (int, error) {
+	i := slices.IndexFunc(cfg.Sources, func(s config.Source) bool { return s.Provider == key.Provider && s.Name == key.Name })
+	if i < 0 {
+		return 0, usageError{fmt.Sprintf("the settings have no source %q", key.Provider+"/"+key.Name)}
+	}
+	return i, nil
+}
+
 // source is the source that a command is about.
 type source struct {
 	registration.Source
@@ -75,15 +93,15 @@ func (c *call) openSource(ctx context.Context) (*source, error) {
 }
 
 func (c *call) openSourceNamed(ctx context.Context, name string, cfg config.Config) (*source, error) {
-	provider, own, ok := strings.Cut(name, "/")
-	if !ok || own == "" {
-		return nil, usageError{fmt.Sprintf("want %s, such as pleasesign/acme, not %q", aSource, name)}
+	key, err := sourceKey(name)
+	if err != nil {
+		return nil, err
 	}
 	env, done, err := open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.sourceIn(env, providers.SourceKey{Name: own, Provider: provider})
+	s, err := c.sourceIn(env, key)
 	if err != nil {
 		done()
 		return nil, err
@@ -93,9 +111,9 @@ func (c *call) openSourceNamed(ctx context.Context, name string, cfg config.Conf
 }
 
 func (c *call) sourceIn(env service.Env, key providers.SourceKey) (*source, error) {
-	i := slices.IndexFunc(env.Config.Sources, func(s config.Source) bool { return s.Provider == key.Provider && s.Name == key.Name })
-	if i < 0 {
-		return nil, usageError{fmt.Sprintf("the settings have no source %q", key.Provider+"/"+key.Name)}
+	i, err := placeOf(env.Config, key)
+	if err != nil {
+		return nil, err
 	}
 	// A handful of calls by a person need no share of the services' limits.
 	opened, err := providers.Open(env.Config.Sources[i:i+1], providers.ForEvents, limit.NewLocal(), nil, oauth.NewStore(env.JS, keyring.New(env.Config.MasterKeys()), nil))
