@@ -17,7 +17,9 @@ type Kind struct {
 	Signers  bool                  // the message is for signers: it waits until the signers are known
 	Link     notifyv1.Link_Purpose // the purpose of the signers' link; unspecified if the message has no link
 	Asks     bool                  // the message asks its person to sign: it is obsolete when the document does not wait for the person any more
-	Open     bool                  // the message is about a document that is not complete: it is obsolete when the document has ended
+	// Corrects is true if the message to the sender may have a link to the page on which he corrects the person. Only the link's message needs one.
+	Corrects bool
+	Open     bool // the message is about a document that is not complete: it is obsolete when the document has ended
 	// Replies is true if the message responds to a person's own text. The SMS sender makes it from the text, so that no event makes it a second
 	// time. An opt-out does not stop it, and it does not wait for the morning: the person has just written.
 	Replies bool
@@ -30,7 +32,7 @@ var Kinds = []Kind{
 		Occasion: RecipientSigned, Signers: true, Open: true,
 	},
 	{
-		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, NotificationFallback, RecipientSigned, ResendRequested},
+		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, NotificationFallback, RecipientCorrected, RecipientSigned, ResendRequested},
 		Occasion: DocumentSent, Signers: true, Link: notifyv1.Link_PURPOSE_SIGN, Asks: true,
 	},
 	{
@@ -46,7 +48,7 @@ var Kinds = []Kind{
 	{Kind: notifyv1.Kind_KIND_EXPIRED, After: []string{DocumentExpired}, Occasion: DocumentExpired},
 	{
 		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, After: []string{NotificationFallback, RecipientUndeliverable},
-		Occasion: RecipientUndeliverable,
+		Occasion: RecipientUndeliverable, Corrects: true,
 	},
 	{Kind: notifyv1.Kind_KIND_STOPPED, After: []string{RecipientOptedOut}, Replies: true},
 	{Kind: notifyv1.Kind_KIND_STARTED, After: []string{RecipientOptedIn}, Replies: true},

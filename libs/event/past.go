@@ -9,7 +9,7 @@ import (
 
 // PastTypes are the types that PastOf reads.
 var PastTypes = []string{
-	DocumentSent, DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined,
+	DocumentSent, DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined, RecipientCorrected,
 }
 
 // Past is what a document's events say about it.
@@ -19,6 +19,10 @@ type Past struct {
 	Declined   map[string]bool           // by recipient id: in the latest sending, and without a signature
 	Completed  bool
 	Ended      bool // completed, declined, voided or expired, and not sent again later
+	// Corrections are the latest corrections of people, by the id that the provider has for the person since then.
+	Corrections map[string]Correction
+	// Replaced has the ids of people that the provider does not know any more, because a correction has given the person another id.
+	Replaced map[string]string
 }
 
 // Sending is one document.sent.
@@ -30,7 +34,7 @@ type Sending struct {
 // PastOf returns the past of one document from its events in any order. It ignores events without authentication, because a forged event must
 // not stop messages.
 func PastOf(events []*signingv1.SigningEvent) Past {
-	p := Past{Declined: map[string]bool{}}
+	p := Past{Declined: map[string]bool{}, Corrections: map[string]Correction{}, Replaced: map[string]string{}}
 	signed := map[string]bool{}
 	var over time.Time
 	end := func(at time.Time) {
@@ -57,6 +61,8 @@ func PastOf(events []*signingv1.SigningEvent) Past {
 			}
 		case RecipientDeclined:
 			refusals = append(refusals, e)
+		case RecipientCorrected:
+			p.correct(e)
 		}
 	}
 	slices.SortStableFunc(p.Sendings, func(a, b Sending) int { return a.At.Compare(b.At) })

@@ -9,7 +9,8 @@ var (
 	// remindersEnd: the person, or the document, does not wait for a signature any more, or the person does not want to be reminded.
 	remindersEnd = []string{
 		DocumentCompleted, DocumentDeclined, DocumentVoided, DocumentExpired, RecipientSigned, RecipientDeclined, RecipientOptedOut,
-		OperatorActed, // only with the action ActionCancelReminders
+		RecipientCorrected, // reminders to the person as corrected begin with the new invitation
+		OperatorActed,      // only with the action ActionCancelReminders
 	}
 )
 

@@ -25,6 +25,9 @@ const (
 	OverDeclined = "declined"       // the person has declined
 	OverDocument = "document-ended" // the document is completed, declined, voided or expired
 	OverOptedOut = OptedOut         // the person does not want messages about the document
+	// OverCorrected means that the person was corrected, and has another id since then. A message with this reason is for an address from before a
+	// correction.
+	OverCorrected = "corrected"
 )
 
 // AllChannels is the attribute channel of an opt-out from all messages about one document. A reply to a text ends only texts.
@@ -34,7 +37,8 @@ const AllChannels = "all"
 type Standing struct {
 	// Over is the reason why the document does not wait for the person's signature any more; empty while it does.
 	Over string
-	// Sending is the id of the latest document.sent, or the id that such an event would have. Sent is its time; zero if there is none.
+	// Sending is the id of the latest document.sent, or the id that such an event would have. Sent is its time; zero if there is none. A correction
+	// of the person after that is a sending of its own: the person is invited again, and the invitation before it does not count any more.
 	Sending string
 	Sent    time.Time
 }
@@ -82,27 +86,34 @@ func standingOf(events []*signingv1.SigningEvent, who Signer) Standing {
 			Source: who.Source, Provider: who.Provider, Type: DocumentSent, Document: &signingv1.Document{Id: who.Document},
 		})
 	}
+	corrected, is := past.Correction(who.Recipient)
+	if is {
+		s.Sending, s.Sent = corrected.ID, corrected.At
+	}
 	switch {
 	case past.SignedBy(who.Recipient):
 		s.Over = OverSigned
+	case who.Recipient != "" && past.Replaced[who.Recipient] != "":
+		s.Over = OverCorrected
 	case who.Recipient != "" && past.Declined[who.Recipient]:
 		s.Over = OverDeclined
 	case past.Ended:
 		s.Over = OverDocument
-	case who.Recipient != "" && optedOut(events, who.Recipient):
+	case who.Recipient != "" && optedOut(events, who.Recipient, past.Corrections[who.Recipient].At):
 		s.Over = OverOptedOut
 	}
 	return s
 }
 
-// optedOut reports whether the person's latest wish is to get no messages about the document.
-func optedOut(events []*signingv1.SigningEvent, recipient string) bool {
+// optedOut reports whether the person's latest wish since a time is to get no messages about the document. A wish before a correction of the
+// person is the wish of another person, who had got the link.
+func optedOut(events []*signingv1.SigningEvent, recipient string, since time.Time) bool {
 	latest := map[string]time.Time{}
 	for _, e := range events {
 		typ, at := e.GetType(), Time(e)
 		wish := typ == RecipientOptedOut || typ == RecipientOptedIn
 		authentic := e.GetVerification() != signingv1.Verification_VERIFICATION_NONE
-		if wish && authentic && e.GetRecipient().GetId() == recipient && e.GetAttributes()["channel"] == AllChannels && at.After(latest[typ]) {
+		if wish && authentic && e.GetRecipient().GetId() == recipient && e.GetAttributes()["channel"] == AllChannels && at.After(latest[typ]) && !at.Before(since) {
 			latest[typ] = at
 		}
 	}

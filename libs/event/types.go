@@ -36,6 +36,8 @@ const (
 	RecipientOptedOut        = "recipient.opted-out"
 	RecipientOptedIn         = "recipient.opted-in"
 	RecipientReplied         = "recipient.replied"
+	RecipientCorrected       = "recipient.corrected"
+	RecipientResent          = "recipient.resent"
 
 	AgreementPublished = "agreement.published"
 	EndpointTested     = "endpoint.tested"
@@ -57,9 +59,12 @@ const (
 	ReminderDue       = "reminder.due"
 	ReminderCancelled = "reminder.cancelled"
 
-	ReplayRequested = "replay.requested"
-	ResendRequested = "resend.requested"
-	OperatorActed   = "operator.acted"
+	CorrectionRequested = "correction.requested"
+	CorrectionRefused   = "correction.refused"
+	ResendRequested     = "resend.requested"
+	ResendRefused       = "resend.refused"
+	ReplayRequested     = "replay.requested"
+	OperatorActed       = "operator.acted"
 )
 
 // The entities that code uses without an action: the first halves of types.
@@ -115,6 +120,8 @@ var Types = []Type{
 	{RecipientOptedOut, false, "The person does not want messages any more, by a reply to a text or on the page of a short link; attributes.channel says which messages."},
 	{RecipientOptedIn, false, "The person wants messages again, after an opt-out."},
 	{RecipientReplied, false, "The person replied to a text with other words than an opt-out or its opposite."},
+	{RecipientCorrected, false, "The person's name or addresses were corrected; recipient has the person as corrected, attributes.previous the provider's id before, if it has changed, and attributes.scope says whether the provider has the correction, too."},
+	{RecipientResent, false, "The provider has sent its own message to the person once more, because Signrelay asked for it; attributes.order is the id of the order."},
 
 	{AgreementPublished, false, "A version of an agreement, or a group of agreements, was published."},
 	{EndpointTested, false, "The provider has tested its webhook."},
@@ -136,8 +143,11 @@ var Types = []Type{
 	{ReminderDue, false, "A reminder to a person is due; the messages that follow from it have its id as their cause."},
 	{ReminderCancelled, false, "A scheduled reminder will not be made; attributes.reason says why."},
 
+	{CorrectionRequested, false, "The sender or an operator asked for a correction of a person's name or addresses; recipient has them as they should be, and attributes.by and attributes.reason say who asked and why."},
+	{CorrectionRefused, false, "A requested correction was not made; attributes.reason says why, and attributes.message has the provider's explanation, if there is one."},
 	{ReplayRequested, false, "An operator sent a dead letter back to its stage, or a kept callback back to ingest; later events report the outcome."},
-	{ResendRequested, false, "An operator asked for a person's invitation once more; attributes.channels says on which channels, and later events report the outcome."},
+	{ResendRequested, false, "The sender or an operator asked for a person's invitation once more; attributes.channels says on which channels, and later events report the outcome."},
+	{ResendRefused, false, "The provider did not send its own message once more; attributes.reason says why, and attributes.message has the provider's explanation, if there is one."},
 	{OperatorActed, false, "An operator acted through a plan, in a way that no other event reports; attributes.action says what was done, and attributes.by, attributes.reason and attributes.plan by whom, why and by which plan."},
 }
 

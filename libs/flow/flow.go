@@ -90,7 +90,7 @@ const (
 	Texts     = "TEXTS"
 	// Attempts is written by senders.
 	Attempts = "ATTEMPTS"
-	// OptOuts is written by the SMS sender and the shortener.
+	// OptOuts is written by the SMS sender, the shortener and the enricher.
 	OptOuts = "OPTOUTS"
 	Inbound = "INBOUND"
 	// Erased is written by the command line and the keeper, and read by ingest.
@@ -116,7 +116,7 @@ var Buckets = []Bucket{
 	{Name: Links, MaxAge: 90 * day, Expires: true, Purpose: "our own short links"},
 	{Name: Attempts, MaxAge: RememberSent, Purpose: "messages that were not sent at once: unknown attempts, held messages"},
 	{Name: Texts, MaxAge: RememberText, Purpose: "the delivery receipts of each text message, and the last text to each number"},
-	{Name: OptOuts, Purpose: "who does not want messages any more, under keyed hashes"},
+	{Name: OptOuts, Purpose: "who does not want messages any more, and who was corrected, under keyed hashes"},
 	{Name: Inbound, MaxAge: RememberInbound, Purpose: "replies to texts that were handled, and parts of long ones"},
 	{Name: Erased, Purpose: "which documents were erased, when, why and by whom, under keyed hashes"},
 	{Name: Holds, Purpose: "which documents are under a legal hold, since when, why and by whom"},
@@ -391,19 +391,22 @@ var outcomes = event.TypeFilter(event.EntityNotification + ".*")
 var Stages = []Stage{
 	{
 		Name: Enricher, Stream: Signing,
-		Consumes: filters(event.TypesWithMessages()),
+		Consumes: filters(append(event.TypesWithMessages(), event.CorrectionRequested)),
 		Publishes: []string{
 			ToShorten, ToSend,
 			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed), event.TypeFilter(event.NotificationFallback),
+			event.TypeFilter(event.RecipientCorrected), event.TypeFilter(event.CorrectionRefused),
+			event.TypeFilter(event.RecipientResent), event.TypeFilter(event.ResendRefused),
 		},
-		// A document's past; access to the providers' APIs.
-		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{State, oauth + ">"}}, Rates: []string{RateAPI}},
+		// A document's past; access to the providers' APIs; the corrections of people.
+		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{State, oauth + ">"}, {OptOuts, "corrected.>"}}, Rates: []string{RateAPI}},
 		Purpose: "asks the providers who receives which message", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
 		Name: Shortener, Stream: Notify, Consumes: []string{ToShorten},
 		Publishes: []string{
 			ToSend, event.EntityFilter(event.EntityLink), event.TypeFilter(event.RecipientOptedOut), event.TypeFilter(event.RecipientOptedIn),
+			event.TypeFilter(event.CorrectionRequested), event.TypeFilter(event.ResendRequested),
 		},
 		// The events that it published before; who does not want messages.
 		Uses:    Uses{Streams: []string{Signing, lookup(OptOuts)}, Buckets: []Keys{{Links, ">"}, {OptOuts, "person.>"}, {Certificates, ">"}, {State, oauth + ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},

@@ -178,9 +178,9 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		d.endHold(ctx, in, &r)
 		return outs, nil
 	}
-	if outs, optedOut, err := d.suppressOptedOut(ctx, n, now); err != nil {
+	if outs, unwanted, err := d.suppressUnwanted(ctx, n, now); err != nil {
 		return nil, err
-	} else if optedOut {
+	} else if unwanted {
 		d.endHold(ctx, in, &r)
 		return outs, nil
 	}

@@ -80,10 +80,9 @@ func (f Foresight) Of(ctx context.Context, n *notifyv1.Notification) (Fate, erro
 			return Fate{Stays: is.Over}, err
 		}
 	}
-	if groups := f.d.mayOptOut(n); len(groups) > 0 {
-		if out, err := f.d.optOuts.Out(ctx, groups...); err != nil || out {
-			return Fate{Stays: event.OptedOut}, err
-		}
+	to := optout.To{Person: signerOf(n), Correction: n.GetTo().GetCorrection(), Groups: f.d.mayOptOut(n)}
+	if reason, err := f.d.optOuts.Stops(ctx, to); err != nil || reason != "" {
+		return Fate{Stays: reason}, err
 	}
 	fate := Fate{Held: f.held[event.ChannelName(n.GetChannel())]}
 	if f.d.limits.destination != nil {

@@ -11,25 +11,28 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// suppressOptedOut returns notification.suppressed for a message that its person does not want, and reports whether that is so: a text to a
+// suppressUnwanted returns notification.suppressed for a message that its person does not want, and reports whether that is so: a text to a
 // number that opted out, or a message about a document to a person who does not want any about it. The completed document is still sent to
 // that person, because each person who signed must get a copy. A reply to a person's own text is always sent.
 //
-// It reads the store for each attempt, so that an opt-out also counts for messages that wait.
-func (d delivery) suppressOptedOut(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, optedOut bool, err error) {
-	groups := d.mayOptOut(n)
-	if len(groups) == 0 {
-		return nil, false, nil
-	}
-	optedOut, err = d.optOuts.Out(ctx, groups...)
+// It does the same for a message that was made before the latest correction of its person: its address may be another person's.
+//
+// It reads the store for each attempt, so that an opt-out and a correction also count for messages that wait.
+func (d delivery) suppressUnwanted(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, unwanted bool, err error) {
+	reason, err := d.optOuts.Stops(ctx, optout.To{Person: signerOf(n), Correction: n.GetTo().GetCorrection(), Groups: d.mayOptOut(n)})
 	if err != nil {
 		return nil, false, outcome.PutOff(bucketRetry, "optouts-away", err)
 	}
-	if !optedOut {
+	if reason == "" {
 		return nil, false, nil
 	}
-	report, err = outs(ctx, Suppressed(n, d.stage, now, event.OptedOut))
+	report, err = outs(ctx, Suppressed(n, d.stage, now, reason))
 	return report, err == nil, err
+}
+
+// signerOf returns the person of a message.
+func signerOf(n *notifyv1.Notification) event.Signer {
+	return event.Signer{Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Recipient: n.GetTo().GetRecipientId()}
 }
 
 // mayOptOut returns those whose wishes count for n.
@@ -42,9 +45,7 @@ func (d delivery) mayOptOut(n *notifyv1.Notification) (groups [][]optout.Who) {
 		groups = append(groups, []optout.Who{optout.Number(number, n.GetSource()), optout.Number(number, "")})
 	}
 	if n.GetKind() != notifyv1.Kind_KIND_COMPLETED && n.GetDocumentId() != "" && n.GetTo().GetRecipientId() != "" {
-		groups = append(groups, []optout.Who{optout.Person(event.Signer{
-			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Recipient: n.GetTo().GetRecipientId(),
-		})})
+		groups = append(groups, []optout.Who{optout.Person(signerOf(n))})
 	}
 	return groups
 }

@@ -44,7 +44,7 @@ func PerChannel(n *notifyv1.Notification) ([]*notifyv1.Notification, error) {
 		case one.GetSource() != all[0].GetSource(), one.GetProvider() != all[0].GetProvider(), one.GetDocumentId() != all[0].GetDocumentId(),
 			one.GetTo().GetRecipientId() != all[0].GetTo().GetRecipientId(), !proto.Equal(one.GetLink(), all[0].GetLink()):
 			return nil, errors.New("the notifications for several channels are of several people or links")
-		case one.GetTo().GetRecipientId() == "" && one.GetLink().GetTarget() == "":
+		case one.GetTo().GetRecipientId() == "" && one.GetLink().GetTarget() == "" && one.GetLink().GetRecipientId() == "":
 			return nil, errors.New("the person of several notifications has neither an id nor a target")
 		}
 	}

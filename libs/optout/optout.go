@@ -1,5 +1,5 @@
-// Package optout stores who does not want messages any more: a number after STOP, and a person on a document after a click on the page of a
-// short link. The bucket holds no number and no id, only keyed hashes of them.
+// Package optout stores to whom no message may be sent any more: a number after STOP, a person on a document after a click on the page of a
+// short link, and a person at an address from before a correction. The bucket holds no number and no id, only keyed hashes of them.
 package optout
 
 import (
@@ -153,25 +153,30 @@ func (s Store) write(ctx context.Context, key string, to State) error {
 // latest counts. All are read in one request.
 func (s Store) Out(ctx context.Context, groups ...[]Who) (bool, error) {
 	states, err := s.read(ctx, groups...)
-	if err != nil {
-		return false, err
-	}
+	return err == nil && states.out(time.Time{}, groups...), err
+}
+
+// states are the latest wishes that were read.
+type states map[Who]State
+
+// out reports whether at least one of the groups does not want messages. Wishes before a time do not count.
+func (all states) out(since time.Time, groups ...[]Who) bool {
 	for _, group := range groups {
-		if newest(states, group).Out {
-			return true, nil
+		if is := newest(all, group); is.Out && !is.At.Before(since) {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 func (s Store) latest(ctx context.Context, group []Who) (State, error) {
-	states, err := s.read(ctx, group)
-	return newest(states, group), err
+	all, err := s.read(ctx, group)
+	return newest(all, group), err
 }
 
-func newest(states map[Who]State, group []Who) (is State) {
+func newest(all states, group []Who) (is State) {
 	for _, who := range group {
-		if found := states[who]; found.Message != "" && (is.Message == "" || found.after(is)) {
+		if found := all[who]; found.Message != "" && (is.Message == "" || found.after(is)) {
 			is = found
 		}
 	}
@@ -179,7 +184,7 @@ func newest(states map[Who]State, group []Who) (is State) {
 }
 
 // read returns the latest wish of each, under any of the master keys.
-func (s Store) read(ctx context.Context, groups ...[]Who) (map[Who]State, error) {
+func (s Store) read(ctx context.Context, groups ...[]Who) (states, error) {
 	const prefix = "$KV." + flow.OptOuts + "."
 	subjects, whose := []string{}, map[string]Who{}
 	for _, group := range groups {
@@ -189,7 +194,7 @@ func (s Store) read(ctx context.Context, groups ...[]Who) (map[Who]State, error)
 			}
 		}
 	}
-	states := map[Who]State{}
+	all := states{}
 	for m, err := range s.log.Last(ctx, subjects...) {
 		if err != nil {
 			return nil, fmt.Errorf("read opt-outs: %w", err)
@@ -202,11 +207,11 @@ func (s Store) read(ctx context.Context, groups ...[]Who) (map[Who]State, error)
 			return nil, err
 		}
 		who := whose[m.Subject]
-		if before, known := states[who]; !known || is.after(before) {
-			states[who] = is
+		if before, known := all[who]; !known || is.after(before) {
+			all[who] = is
 		}
 	}
-	return states, nil
+	return all, nil
 }
 
 // decode does not quote a value in its error, because another program may have written it.

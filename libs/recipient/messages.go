@@ -32,6 +32,8 @@ type Maker struct {
 	Happened *signingv1.SigningEvent
 	Document *pack.Document // from the provider's API
 	Sendings Sendings       // of the document, according to the log
+	// Invited returns the id of the correction with which a person is invited again; empty for a person who is invited with a sending.
+	Invited func(recipientID string) string
 	Messages
 }
 
@@ -40,6 +42,7 @@ func (m *Maker) People(people []Person) {
 	for i := range people {
 		people[i].destinations = destinations(people[i].Recipient, m.Source.Region)
 		people[i].others = others(people[i].Recipient, people[i].destinations, m.Source.Region)
+		people[i].corrected()
 	}
 	share(people)
 }
@@ -54,8 +57,16 @@ func (m *Maker) PeopleOn(people []Person, channels ...event.Channel) {
 			r.always = true
 			people[i].destinations = append(people[i].destinations, r)
 		}
+		people[i].corrected()
 	}
 	share(people)
+}
+
+// corrected marks the person's destinations with the latest correction.
+func (p *Person) corrected() {
+	for _, r := range slices.Concat(p.destinations, p.others) {
+		r.person.Correction = p.Correction
+	}
 }
 
 // About returns the common part of all messages of a kind.
@@ -79,7 +90,8 @@ func (m *Maker) Notify(about *notifyv1.Notification, who Person) {
 		return
 	}
 	first := len(m.Made)
-	m.on(about, who.Key, who.destinations, event.KindOf(about.GetKind()).Link, who.Recipient)
+	to, missing := m.link(event.KindOf(about.GetKind()).Link, who.Recipient)
+	m.on(about, who.Key, who.destinations, to, missing, who.Recipient)
 	for _, n := range m.Made[first:] {
 		n.Alternative = m.alternative(about, who, n.GetChannel())
 	}
@@ -110,9 +122,9 @@ func (m *Maker) IDs(about *notifyv1.Notification, who Person) []string {
 // senderKey is the sender's part of a message's id; signers have their own.
 const senderKey = "sender/"
 
-// NotifySender makes one message to the document's sender on each channel with an address. A sender who also signs gets only one message at
-// each address.
-func (m *Maker) NotifySender(about *notifyv1.Notification) {
+// NotifySender makes one message to the document's sender on each channel with an address, with a link if there is one. A sender who also signs
+// gets only one message at each address.
+func (m *Maker) NotifySender(about *notifyv1.Notification, link *notifyv1.Link) {
 	sender := senderOf(m.Source, m.Document)
 	destinations := destinations(sender, m.Source.Region)
 	if len(destinations) == 0 {
@@ -125,7 +137,7 @@ func (m *Maker) NotifySender(about *notifyv1.Notification) {
 			others = append(others, r)
 		}
 	}
-	m.on(about, senderKey, others, notifyv1.Link_PURPOSE_UNSPECIFIED, sender)
+	m.on(about, senderKey, others, link, "", sender)
 }
 
 // AwaitSigners makes one waiting message in place of those to all signers, for a document whose list of signers is not ready yet.
@@ -142,10 +154,11 @@ func (m *Maker) toSigners(about *notifyv1.Notification) *notifyv1.Notification {
 	return m.message(about, "signers/", destination{person: &notifyv1.Person{}})
 }
 
-// on makes a message for each destination of a person. A channel that the settings exclude is reported only if no other channel reaches the
-// person.
-func (m *Maker) on(about *notifyv1.Notification, key string, destinations []destination, purpose notifyv1.Link_Purpose, who pack.Recipient) {
-	to, missing := m.link(purpose, who)
+// on makes a message for each destination of a person, with a link, or the reason why the link is missing. A channel that the settings exclude is
+// reported only if no other channel reaches the person.
+func (m *Maker) on(
+	about *notifyv1.Notification, key string, destinations []destination, to *notifyv1.Link, missing string, who pack.Recipient,
+) {
 	reached := false
 	var off []*notifyv1.Notification
 	for _, r := range destinations {
@@ -186,10 +199,29 @@ func (m *Maker) suppress(n *notifyv1.Notification, reason string) {
 // message returns one message without an address.
 func (m *Maker) message(about *notifyv1.Notification, key string, r destination) *notifyv1.Notification {
 	n := proto.CloneOf(about)
-	n.Id = messageID(about, occasion(about.GetKind(), m.Happened, m.Sendings), key, r.channel)
+	n.Id = messageID(about, m.occasion(about.GetKind(), r.person.GetRecipientId()), key, r.channel)
 	n.Channel = r.channel
 	n.To = &notifyv1.Person{RecipientId: r.person.GetRecipientId(), Sender: r.person.GetSender()}
 	return n
+}
+
+// occasion returns the occasion of a message to a person. A person who was corrected is invited again, with the correction as the occasion. If
+// that does not reach the person either, the sender gets another message.
+func (m *Maker) occasion(kind notifyv1.Kind, recipientID string) string {
+	about := ""
+	switch {
+	case m.Invited == nil:
+	case kind == notifyv1.Kind_KIND_UNDELIVERABLE:
+		about = m.Happened.GetRecipient().GetId()
+	case kind == notifyv1.Kind_KIND_INVITATION && m.Happened.GetType() != event.ResendRequested && m.Happened.GetType() != event.NotificationFallback:
+		about = recipientID
+	}
+	if about != "" {
+		if correction := m.Invited(about); correction != "" {
+			return correction
+		}
+	}
+	return occasion(kind, m.Happened, m.Sendings)
 }
 
 // HasLink reports whether a person has the link of a kind of message.

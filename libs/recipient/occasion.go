@@ -52,7 +52,7 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, sendings Sendings) string {
 	about := event.KindOf(kind).Occasion
 	switch {
-	case happened.GetType() == event.ResendRequested: // each order makes its own message
+	case happened.GetType() == event.ResendRequested, happened.GetType() == event.RecipientCorrected: // each makes its own message
 		return happened.GetId()
 	case happened.GetType() == event.NotificationFallback && kind != notifyv1.Kind_KIND_UNDELIVERABLE, about == "", about == happened.GetType() && kind == notifyv1.Kind_KIND_INVITATION:
 		return happened.GetId()

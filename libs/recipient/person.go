@@ -16,6 +16,7 @@ import (
 type Person struct {
 	pack.Recipient
 	Key          string        // identifies the person in the ids of messages
+	Correction   string        // the id of the person's latest recipient.corrected; empty for none
 	destinations []destination // one for each channel on which the person gets messages
 	others       []destination // one for each channel that can replace another one and on which the person can be reached
 }

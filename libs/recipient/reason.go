@@ -24,6 +24,7 @@ const (
 	NotListed        = "not-listed"        // the provider's API does not list the person who should be reminded
 	NotTheirTurn     = "not-their-turn"    // another person must sign before the person who should be reminded
 	ProviderReminds  = "provider-reminds"  // the provider itself reminds the person
+	ProviderWrites   = "provider-writes"   // the provider itself invites the person
 
 	OptedOut = string(pack.OptedOut) // the provider reports that the person opted out of the channel
 	Landline = string(pack.Landline) // the provider, or a note beside the number, reports that it cannot receive text messages

@@ -13,7 +13,9 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -47,7 +49,11 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 		return err
 	}
 	metrics.begin(sources())
-	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, metrics: metrics, now: time.Now}
+	optOuts, err := optout.Open(ctx, env.JS, keyring.New(env.Config.MasterKeys()))
+	if err != nil {
+		return err
+	}
+	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, optOuts: optOuts, metrics: metrics, now: time.Now}
 	runner := stage.Runner[*signingv1.SigningEvent]{
 		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.enrich, GivenUp: denied, Log: env.Log, Metrics: env.Metrics,
 	}
@@ -58,6 +64,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 type enricher struct {
 	sources func() providers.Sources // of the current settings
 	log     event.Log
+	optOuts optout.Store // has the corrections
 	metrics metrics
 	now     func() time.Time
 }
@@ -65,6 +72,14 @@ type enricher struct {
 // enrich makes one notification for each person and channel that must get a message about the event. It checks the settings first, because
 // this needs no request, then the log, then the provider's API.
 func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
+	switch in.Data.GetType() {
+	case event.CorrectionRequested:
+		return e.correct(ctx, in)
+	case event.ResendRequested:
+		if in.Data.GetAttributes()[event.AttributeChannels] == event.ByProvider {
+			return e.resend(ctx, in)
+		}
+	}
 	src, err := e.source(in.Data)
 	if err != nil {
 		return nil, err

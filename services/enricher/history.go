@@ -24,7 +24,7 @@ type history struct {
 }
 
 // history reads the document's history. The provider's API may lag behind its own callbacks, and the log behind the provider. So an event
-// counts if one of them has it. Messages about a completed document do not depend on its history, so only this type is read for it.
+// counts if one of them has it. Messages about a completed document depend on the corrections of its people only.
 //
 // An event is skipped if the log already has an earlier copy of it, because the first copy caused the messages. Ingest does not store a copy
 // that it recognizes. But the dedupe store deletes ids after days, and a time without authentication can be changed (docs/adr/0018).
@@ -34,7 +34,7 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	types := event.PastTypes
 	switch own := happened.GetType(); {
 	case own == event.DocumentCompleted:
-		types = []string{own}
+		types = []string{own, event.RecipientCorrected} // the messages go to the people as corrected
 	case !slices.Contains(types, own):
 		types = append(slices.Clone(types), own)
 	}
@@ -50,10 +50,10 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 		}
 		events = append(events, found...)
 	}
-	if happened.GetType() == event.DocumentCompleted {
-		return history{}, nil
-	}
 	past := history{Past: event.PastOf(events)}
+	if happened.GetType() == event.DocumentCompleted {
+		return history{Past: event.Past{Corrections: past.Corrections}}, nil
+	}
 	if happened.GetType() == event.RecipientSigned {
 		linkless, err := e.linkless(ctx, happened)
 		if err != nil {

@@ -13,7 +13,10 @@ import (
 // provider's API. The caller has checked that it is not too late for messages (see over).
 func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Document, past history) recipient.Messages {
 	p := planner{
-		Maker:   recipient.Maker{Source: src, Happened: happened, Document: document, Sendings: past.Sendings},
+		Maker: recipient.Maker{Source: src, Happened: happened, Document: document, Sendings: past.Sendings, Invited: func(id string) string {
+			c, _ := past.Correction(id)
+			return c.ID
+		}},
 		signers: newSigners(happened, document, past), linkless: past.linkless,
 	}
 	if happened.GetType() == event.NotificationFallback {
@@ -22,6 +25,10 @@ func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Do
 	}
 	if happened.GetType() == event.ResendRequested {
 		p.resend()
+		return p.Messages
+	}
+	if happened.GetType() == event.RecipientCorrected {
+		p.inviteCorrected()
 		return p.Messages
 	}
 	p.People(p.signers.people)
@@ -153,7 +160,7 @@ func (p *planner) end(about *notifyv1.Notification) {
 			p.Notify(about, who)
 		}
 	}
-	p.NotifySender(about)
+	p.NotifySender(about, nil)
 }
 
 // undeliverable plans a message to the sender about a person whom the document did not reach. Such a callback may arrive an hour late. A
@@ -163,5 +170,5 @@ func (p *planner) undeliverable(about *notifyv1.Notification) {
 		return
 	}
 	about.ActorName = recipient.ActorName(p.signers.people, p.signers.actor, p.Happened)
-	p.NotifySender(about)
+	p.NotifySender(about, p.correctionLink())
 }

@@ -37,6 +37,11 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 			s.signatures++
 		}
 	}
+	for i := range s.people { // after all comparisons with callbacks, which have the provider's addresses
+		if c, corrected := past.Corrections[s.people[i].ID]; corrected {
+			s.people[i].Correct(c)
+		}
+	}
 	// The log may contain signers with ids that the API does not have. So the larger of the two counts is used.
 	s.signatures = max(s.signatures, len(past.Signatures))
 	return s

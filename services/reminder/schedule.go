@@ -1,6 +1,7 @@
 package reminder
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -62,7 +63,7 @@ func (r reminder) begin(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		}
 	}
 	for _, w := range all {
-		if w.signer == who && !w.before(is) {
+		if w.signer == who && !w.ended && !w.before(is) {
 			return nil, outcome.Skip("scheduled")
 		}
 	}
@@ -114,6 +115,10 @@ func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningE
 	case e.GetType() == event.OperatorActed && who.Recipient != "":
 		single = true
 		filter = flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient)
+	case e.GetType() == event.RecipientCorrected:
+		single = true
+		who.Recipient = cmp.Or(e.GetAttributes()[event.AttributePrevious], who.Recipient)
+		filter = flow.ReminderSubject(who.Source, who.Provider, who.Document, who.Recipient)
 	case (e.GetType() == event.RecipientSigned || e.GetType() == event.RecipientOptedOut) && who.Recipient == "":
 		return nil, outcome.Skip("no-recipient-id") // the check when the reminder is due finds out
 	case e.GetType() == event.RecipientSigned || e.GetType() == event.RecipientOptedOut:
@@ -134,14 +139,21 @@ func (r reminder) cancel(ctx context.Context, in stage.Event[*signingv1.SigningE
 		if err != nil {
 			return nil, err
 		}
-		ordered := e.GetType() == event.OperatorActed
-		if is.Over == "" && !ordered || w.before(is) { // the document was sent again
+		ordered, corrected := e.GetType() == event.OperatorActed, e.GetType() == event.RecipientCorrected
+		switch {
+		case corrected && (w.ended || o.invited.After(event.Time(e))): // a repeated attempt: the new invitation has its own reminders
+			continue
+		case corrected:
+		case is.Over == "" && !ordered, w.before(is): // the document was sent again
 			continue
 		}
 		o.sending = is.Sending
 		reason := is.Over
-		if ordered {
+		switch {
+		case ordered:
 			reason = ByOperator
+		case corrected: // the ids of its new reminders are made from the correction
+			o.sending, reason = event.DerivedID(e.GetId(), flow.Reminder, "before"), event.OverCorrected
 		}
 		ended, err := cancelled(ctx, in, o, reason)
 		if err != nil {
@@ -172,6 +184,7 @@ func cancelled(ctx context.Context, in stage.Event[*signingv1.SigningEvent], o o
 type waiting struct {
 	one
 	final bool // an operator cancelled it
+	ended bool // it was cancelled within the last minute, and a later invitation may schedule a reminder again
 }
 
 // waiting returns the reminders in REMIND that match a filter, including those that ended within the last minute.
@@ -185,8 +198,9 @@ func (r reminder) waiting(ctx context.Context, filter string) ([]waiting, error)
 		if err != nil {
 			return nil, outcome.Permanent(err)
 		}
-		final := m.Header.Get(jetstream.ScheduleHeader) == "" && m.Header.Get(jetstream.MsgTTLHeader) == ""
-		all = append(all, waiting{o, final})
+		over := m.Header.Get(jetstream.ScheduleHeader) == ""
+		brief := m.Header.Get(jetstream.MsgTTLHeader) != ""
+		all = append(all, waiting{o, over && !brief, over && brief})
 	}
 	return all, nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -34,6 +35,7 @@ type handler struct {
 	archive         *archive.Store // nil if the settings have none
 	https           bool           // responses have a Strict-Transport-Security header
 	js              jetstream.JetStream
+	signing         event.Log
 	optOuts         optout.Store
 	wishes          optout.Counters
 	log             *slog.Logger
@@ -46,7 +48,7 @@ func newHandler(env service.Env, links store, optOuts optout.Store, sources func
 	d := &handler{
 		optOuts: optOuts,
 		links:   links, sources: sources, visitors: newVisitors(shortenersettings.Section.Of(env.Config), env.Limits),
-		providerTimeout: providerTimeout, js: env.JS, log: env.Log, https: byHTTPSOnly(shortenersettings.Section.Of(env.Config).PublicURL),
+		providerTimeout: providerTimeout, js: env.JS, signing: event.Log{JS: env.JS, Stream: flow.Signing}, log: env.Log, https: byHTTPSOnly(shortenersettings.Section.Of(env.Config).PublicURL),
 	}
 	if err := telemetry.Register(env.Metrics, &d.opened, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_opened_total",
@@ -129,10 +131,13 @@ func (d *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		d.log.ErrorContext(r.Context(), "short link not looked up", "error", err)
 		d.show(v, failed)
+	case d.replaced(v):
 	case r.Method == http.MethodPost && fromElsewhere(r):
 		d.show(v, button(v.entry.link))
 	case r.Method == http.MethodPost && wishOf(v) != "":
 		d.take(v, wishOf(v))
+	case r.Method == http.MethodPost && v.entry.corrects():
+		d.correct(v)
 	case r.Method == http.MethodPost:
 		d.press(v)
 	default:
@@ -182,6 +187,10 @@ func (d *handler) get(v *visit) {
 	case robotic != "":
 		d.show(v, robot)
 		d.recordFetched(v, robotic)
+	case v.entry.corrects() && v.entry.Order != "":
+		d.showOrder(v)
+	case v.entry.corrects():
+		d.show(v, button(v.entry.link))
 	case v.entry.Target == "":
 		d.show(v, button(v.entry.link))
 		d.recordFetched(v, browser)
@@ -234,7 +243,7 @@ func (d *handler) recordOpened(v *visit, certainty string) {
 // such event. A retry is not worth its cost.
 func (d *handler) recordFetched(v *visit, client string) {
 	day := d.links.now().UTC().Format(time.DateOnly)
-	if v.entry.Fetched[client] == day {
+	if v.entry.Fetched[client] == day || v.entry.corrects() { // the events of links are about the person who signs
 		return
 	}
 	d.record(v, event.LinkFetched, func(ctx context.Context) (*nats.Msg, error) {

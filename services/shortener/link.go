@@ -29,7 +29,12 @@ type link struct {
 	Recipient string `json:"recipient,omitempty"`
 	Purpose   string `json:"purpose"`
 	Kind      string `json:"kind"` // of the first message with the link
-	shown            // on its pages
+	// Correction is the id of the correction of the person with which the link was made; empty for none. A link from before the latest correction
+	// does not open: its message may have gone to another person.
+	Correction string `json:"correction,omitempty"`
+	// Order is the id of the order that the sender of the document gave on the page of a link for corrections. The link works for one order.
+	Order string `json:"order,omitempty"`
+	shown        // on its pages
 
 	MadeAt    time.Time `json:"made_at"`
 	ExpiresAt time.Time `json:"expires_at"`
@@ -48,6 +53,14 @@ type shown struct {
 	Locale string `json:"locale,omitempty"` // of the messages, a BCP 47 tag
 }
 
+// corrects reports whether the link is for the sender of the document, who corrects a person.
+func (l link) corrects() bool {
+	return l.Purpose == notification.PurposeName(notifyv1.Link_PURPOSE_CORRECT)
+}
+
+// correctFor is the time for which a link for corrections works.
+const correctFor = 7 * 24 * time.Hour
+
 // outsideForm is an outside shortener's short form of one of our links.
 type outsideForm struct {
 	By    string `json:"by"`    // "bitly", "rebrandly"
@@ -59,8 +72,11 @@ type outsideForm struct {
 func linkOf(n *notifyv1.Notification) (link, error) {
 	l := link{
 		Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Recipient: n.GetTo().GetRecipientId(),
-		Purpose: notification.PurposeName(n.GetLink().GetPurpose()), Kind: event.KindName(n.GetKind()),
+		Purpose: notification.PurposeName(n.GetLink().GetPurpose()), Kind: event.KindName(n.GetKind()), Correction: n.GetTo().GetCorrection(),
 		shown: shown{Title: templates.Title(n.GetDocumentTitle()), Sender: templates.Sender(n.GetSenderName()), Locale: n.GetLocale()},
+	}
+	if l.corrects() {
+		l.Recipient = n.GetLink().GetRecipientId()
 	}
 	if n.GetOccurredAt() != nil {
 		l.OccurredAt = n.GetOccurredAt().AsTime()
@@ -88,6 +104,10 @@ func pairOf(n *notifyv1.Notification) string {
 	who, target := n.GetTo().GetRecipientId(), n.GetLink().GetTarget()
 	parts := []string{n.GetSource(), n.GetProvider(), n.GetDocumentId(), notification.PurposeName(n.GetLink().GetPurpose())}
 	switch {
+	case n.GetLink().GetPurpose() == notifyv1.Link_PURPOSE_CORRECT: // each message has its own, because it works for one order
+		parts = append(parts, "correct", n.GetLink().GetRecipientId(), n.GetEventId())
+	case who != "" && n.GetTo().GetCorrection() != "":
+		parts = append(parts, "id", who, "corrected", n.GetTo().GetCorrection())
 	case who != "":
 		parts = append(parts, "id", who)
 	case target != "":

@@ -25,6 +25,8 @@ type page struct {
 	in      time.Duration // the time until another attempt, for the text; 0 if unknown
 	hides   bool          // the page reveals nothing about the link
 	wish    wish          // that its button sends; empty for a button that opens the document
+	correct *correctForm  // nil for a page without it
+	refresh time.Duration // after which the browser loads the page again; 0 for never
 }
 
 //go:embed page.html
@@ -66,7 +68,10 @@ var (
 
 // button returns the page of a link that the provider resolves when its button is pressed.
 func button(l link) page {
-	if l.Purpose == string(pack.Download) {
+	switch {
+	case l.corrects():
+		return page{outcome: "button-correct", status: http.StatusOK}
+	case l.Purpose == string(pack.Download):
 		return page{outcome: "button-download", status: http.StatusOK}
 	}
 	return page{outcome: "button", status: http.StatusOK}
@@ -106,7 +111,9 @@ type content struct {
 	Note          string
 	Asks          bool // the page shows the document and asks for a click; other pages report a problem
 	Wish          wish
-	Stop, Back    string // the texts of the small button that asks for no more messages, and of the link back; empty for none
+	Stop, Back    string          // the texts of the small button that asks for no more messages, and of the link back; empty for none
+	Correct       *correctContent // nil for a page without the form
+	Refresh       int             // in seconds; 0 for none
 }
 
 // show writes the page.
@@ -149,6 +156,10 @@ func (p page) content(v *visit) content {
 	if p.outcome == string(pack.NotYet) {
 		c.Text += " " + in.comeBack(p.in)
 	}
+	if p.correct != nil {
+		c.Correct = p.correct.content(in)
+	}
+	c.Refresh = int(p.refresh.Seconds())
 	if text.note != nil {
 		c.Note = text.note(about.Sender)
 	}

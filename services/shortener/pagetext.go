@@ -3,11 +3,13 @@ package shortener
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"golang.org/x/text/language"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/recipient"
 )
 
 // translation contains the texts of the pages in one language.
@@ -17,6 +19,23 @@ type translation struct {
 	comeBack func(in time.Duration) string
 	// stop asks for no more messages about the document, and back returns to the document.
 	stop, back string
+	correction correctionWords
+}
+
+// correctionWords are the words of the form with which the sender corrects a person.
+type correctionWords struct {
+	firstName, lastName, email, mobile string
+	save, resend, again                string            // buttons
+	wrong, unchanged                   string            // what is wrong with the form
+	mistakes                           map[string]string // the texts of recipient.CheckDetails in this language; nil for English
+}
+
+func (w correctionWords) mistake(m pack.Mistake) string {
+	text := m.Text
+	if translated := w.mistakes[text]; translated != "" {
+		text = translated
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // pageText is the text of one page.
@@ -71,6 +90,25 @@ var english = translation{
 		"gone": {heading: "This document is no longer there",
 			text: "Please ask its sender to send it again."},
 
+		"superseded": {heading: "This link was replaced",
+			text: "The sender has corrected this document's addresses. Please use the link in the newest message, or ask the sender."},
+		"button-correct": {heading: "A person could not be reached",
+			text: "Our messages did not reach a person who should sign this document. You can correct the name and the addresses, or send the invitation again.", button: "Show the person", note: whyEnglish},
+		"correct": {heading: "Correct this person",
+			text: "Change what is wrong. The person gets a new invitation, and earlier links stop working."},
+		"correct-pending": {heading: "One moment",
+			text: "This page shows the result as soon as there is one."},
+		"corrected": {heading: "The person is corrected",
+			text: "A new invitation is on its way. Nothing more goes to the old address."},
+		"resent": {heading: "The invitation is sent again",
+			text: "There is nothing left for you to do here."},
+		"correct-signed": {heading: "This person has signed",
+			text: "There is nothing left to correct."},
+		"correct-elsewhere": {heading: "This person cannot be corrected here",
+			text: "Please correct the person where you sent the document."},
+		"correct-refused": {heading: "That was not possible",
+			text: "The signing service did not accept it."},
+
 		"stop-ask": {heading: "Stop messages about this document?",
 			text: "You will get no more e-mails, texts and reminders about it. Your link still works, and if you sign, you still get the completed document.", button: "Stop messages"},
 		"stopped": {heading: "You will get no more messages about this document",
@@ -81,6 +119,11 @@ var english = translation{
 			text: "Please go back and try again in a moment."},
 	},
 	stop: "Do not write to me about this document", back: "Back to the document",
+	correction: correctionWords{
+		firstName: "First name", lastName: "Last name", email: "E-mail address", mobile: "Mobile number",
+		save: "Correct and send", resend: "All of this is right: send the invitation again", again: "Try again",
+		wrong: "Please look at the marked fields.", unchanged: "You have changed nothing. If all of this is right, send the invitation again.",
+	},
 	comeBack: func(in time.Duration) string {
 		return "Please come back " + formatDelay(in, "later", "in about one minute", "in about %.0f minutes", "in about one hour", "in about %.0f hours") + "."
 	},
@@ -120,6 +163,25 @@ var german = translation{
 		"gone": {heading: "Dieses Dokument gibt es nicht mehr",
 			text: "Bitte lassen Sie es sich vom Absender noch einmal senden."},
 
+		"superseded": {heading: "Dieser Link wurde ersetzt",
+			text: "Der Absender hat die Adressen dieses Dokuments korrigiert. Bitte nehmen Sie den Link aus der neuesten Nachricht, oder fragen Sie den Absender."},
+		"button-correct": {heading: "Eine Person war nicht erreichbar",
+			text: "Unsere Nachrichten haben eine Person nicht erreicht, die dieses Dokument unterschreiben soll. Sie können Name und Adressen korrigieren oder die Einladung noch einmal senden.", button: "Person anzeigen", note: whyGerman},
+		"correct": {heading: "Diese Person korrigieren",
+			text: "Ändern Sie, was falsch ist. Die Person erhält eine neue Einladung, und frühere Links funktionieren nicht mehr."},
+		"correct-pending": {heading: "Einen Moment",
+			text: "Diese Seite zeigt das Ergebnis, sobald es vorliegt."},
+		"corrected": {heading: "Die Person ist korrigiert",
+			text: "Eine neue Einladung ist unterwegs. An die alte Adresse geht nichts mehr."},
+		"resent": {heading: "Die Einladung wird noch einmal gesendet",
+			text: "Hier gibt es für Sie nichts mehr zu tun."},
+		"correct-signed": {heading: "Diese Person hat unterschrieben",
+			text: "Hier gibt es nichts mehr zu korrigieren."},
+		"correct-elsewhere": {heading: "Diese Person kann hier nicht korrigiert werden",
+			text: "Bitte korrigieren Sie die Person dort, wo Sie das Dokument gesendet haben."},
+		"correct-refused": {heading: "Das war nicht möglich",
+			text: "Der Signaturdienst hat es nicht angenommen."},
+
 		"stop-ask": {heading: "Keine Nachrichten mehr zu diesem Dokument?",
 			text: "Sie erhalten dazu keine E-Mails, SMS und Erinnerungen mehr. Ihr Link funktioniert weiter, und wenn Sie unterschreiben, erhalten Sie trotzdem das fertige Dokument.", button: "Keine Nachrichten mehr"},
 		"stopped": {heading: "Sie erhalten keine Nachrichten mehr zu diesem Dokument",
@@ -130,6 +192,19 @@ var german = translation{
 			text: "Bitte gehen Sie zurück und versuchen Sie es gleich noch einmal."},
 	},
 	stop: "Keine Nachrichten mehr zu diesem Dokument", back: "Zurück zum Dokument",
+	correction: correctionWords{
+		firstName: "Vorname", lastName: "Nachname", email: "E-Mail-Adresse", mobile: "Handynummer",
+		save: "Korrigieren und senden", resend: "Alles stimmt: Einladung noch einmal senden", again: "Noch einmal versuchen",
+		wrong: "Bitte sehen Sie sich die markierten Felder an.", unchanged: "Sie haben nichts geändert. Wenn alles stimmt, senden Sie die Einladung noch einmal.",
+		mistakes: map[string]string{
+			recipient.MistakeNeeded: "der Anbieter braucht diese Angabe", recipient.MistakeLong: "das sind mehr als 100 Zeichen",
+			recipient.MistakeEmail: "das ist keine E-Mail-Adresse wie jane@example.com", recipient.MistakeEmails: "das ist mehr als eine Adresse",
+			recipient.MistakeNoAddress: "eine E-Mail-Adresse oder eine Handynummer wird gebraucht",
+			recipient.MistakeNumber:    "das ist keine Telefonnummer wie +49 1512 3456789", recipient.MistakeShort: "das sind zu wenige Ziffern",
+			recipient.MistakeLetters: "bei den Buchstaben fehlen vielleicht Ziffern", recipient.MistakeNumbers: "das ist mehr als eine Nummer",
+			recipient.MistakeLandline: "die Anmerkung daneben sagt, dass sie keine SMS empfängt",
+		},
+	},
 	comeBack: func(in time.Duration) string {
 		return "Bitte kommen Sie " + formatDelay(in, "später", "in etwa einer Minute", "in etwa %.0f Minuten", "in etwa einer Stunde", "in etwa %.0f Stunden") + " wieder."
 	},

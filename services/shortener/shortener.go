@@ -140,7 +140,7 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 	var sends, reports []stage.Out
 	for _, n := range all {
 		short := s.base + e.code + suffixOf(n.GetChannel())
-		if s.third != nil {
+		if s.third != nil && !wanted.corrects() { // an outside shortener has no need to know a link with which addresses are changed
 			var also []stage.Out
 			if short, also, err = s.third.form(ctx, of(in, n), s.links, e, short); err != nil {
 				return nil, err

@@ -130,21 +130,29 @@ func (s store) tryGetOrCreate(ctx context.Context, pair string, l link) (entry, 
 // ageing reports whether less than half of a link's lifetime is left. Then a message gets a new link, so that a reminder shortly before the
 // end does not contain a link that has expired when it is read. The old link works until its end.
 func (s store) ageing(l link) bool {
-	return l.ExpiresAt.Sub(s.now()) < s.life/2
+	return l.ExpiresAt.Sub(s.now()) < s.lifeOf(l)/2
+}
+
+// lifeOf returns the time for which a link works.
+func (s store) lifeOf(l link) time.Duration {
+	if l.corrects() {
+		return min(s.life, correctFor)
+	}
+	return s.life
 }
 
 // create makes a new code and stores it in the newest of the person's places. seen is the revision of the entry that the caller read there, 0
 // for none. If two replicas do this at the same time, the first succeeds, and the other gets errRaced.
 func (s store) create(ctx context.Context, places []place, seen uint64, l link) (entry, error) {
 	l.MadeAt = s.now().UTC().Truncate(time.Second)
-	l.ExpiresAt = l.MadeAt.Add(s.life)
+	l.ExpiresAt = l.MadeAt.Add(s.lifeOf(l))
 	// The code's entries are stored first, because a person's entry must never contain a code without a link. A crash between the writes
 	// leaves a code that is in no message.
 	e, err := s.write(ctx, entry{link: l, code: strings.ToLower(rand.Text()[:codeLength])})
 	if err != nil {
 		return entry{}, err
 	}
-	if s.traces {
+	if s.traces || s.lifeOf(l) < s.life {
 		if err := s.trace(ctx, e); err != nil {
 			return entry{}, err
 		}
@@ -175,6 +183,17 @@ func (s store) keepOutside(ctx context.Context, e entry, channel string, form ou
 		return true
 	})
 	return form, err
+}
+
+// order notes the order for which a link for corrections was used, unless another order than the caller has seen was noted meanwhile.
+func (s store) order(ctx context.Context, e entry, order string) (first bool, err error) {
+	return s.change(ctx, e, func(l *link) bool {
+		if l.Order != e.Order {
+			return false
+		}
+		l.Order = order
+		return true
+	})
 }
 
 // fetched records that a kind of program fetched the link on a day, and reports whether it is the first time on that day.

@@ -38,7 +38,7 @@ func wishOf(v *visit) wish {
 }
 
 // mayStop reports whether the link identifies its person. Clickwrap may send no id of a person; a link without one belongs to an address.
-func (l link) mayStop() bool { return l.Recipient != "" && l.Document != "" }
+func (l link) mayStop() bool { return l.Recipient != "" && l.Document != "" && !l.corrects() }
 
 // take serves a wish. It shows the page only when the wish and its event are stored.
 func (d *handler) take(v *visit, is wish) {

@@ -31,6 +31,11 @@ type Pack struct {
 	// OAuth returns the application with which the API is called, if the source's settings have one; nil for a provider without OAuth. Its API then
 	// sends no credentials of its own.
 	OAuth func(config.Source) (app oauth.Application, used bool)
+	// Corrects says what the provider's API needs to correct a recipient; nil if it cannot. The API is then a Corrector.
+	Corrects *Corrects
+	// ResendEvery is the shortest time between two of the provider's own messages to one person that its API sends on request; 0 if it sends none.
+	// The API is then a Resender.
+	ResendEvery time.Duration
 	// PerMinute is the default limit of REST calls a minute for a source.
 	PerMinute int
 	// Sign authenticates a request as the provider does: for samples and tests. Only providers that sign with a private key use

@@ -5,6 +5,7 @@ package pleasesign
 import (
 	"embed"
 	"net/http"
+	"time"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -24,6 +25,8 @@ var Pack = pack.Pack{
 	Webhook:          newWebhook,
 	API:              newAPI,
 	OAuth:            application,
+	Corrects:         &corrects,
+	ResendEvery:      30 * time.Minute,
 	PerMinute:        300, // Signrelay's choice: PleaseSign publishes no limit
 	Sign:             sign,
 	Test:             test,

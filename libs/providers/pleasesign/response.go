@@ -36,6 +36,10 @@ type person struct {
 	Reminder  rest.Number `json:"reminder_date"` // of the next reminder by e-mail; 0 for none
 	Routing   rest.Number `json:"routing"`
 
+	SMSCode      rest.Text `json:"sms_mfa"`
+	Redirect     rest.Text `json:"redirect"`
+	RedirectVoid rest.Text `json:"redirect_void"`
+
 	CompleteDate rest.Text `json:"complete_date"`
 }
 

@@ -176,6 +176,8 @@ const (
 	Link_PURPOSE_SIGN Link_Purpose = 1
 	// Download the signed document.
 	Link_PURPOSE_DOWNLOAD Link_Purpose = 2
+	// Correct the name or the addresses of a person whom no message reached.
+	Link_PURPOSE_CORRECT Link_Purpose = 3
 )
 
 // Enum value maps for Link_Purpose.
@@ -184,11 +186,13 @@ var (
 		0: "PURPOSE_UNSPECIFIED",
 		1: "PURPOSE_SIGN",
 		2: "PURPOSE_DOWNLOAD",
+		3: "PURPOSE_CORRECT",
 	}
 	Link_Purpose_value = map[string]int32{
 		"PURPOSE_UNSPECIFIED": 0,
 		"PURPOSE_SIGN":        1,
 		"PURPOSE_DOWNLOAD":    2,
+		"PURPOSE_CORRECT":     3,
 	}
 )
 
@@ -619,7 +623,10 @@ type Person struct {
 	// does. If it is set, the text names its recipient.
 	SharedBy uint32 `protobuf:"varint,7,opt,name=shared_by,json=sharedBy,proto3" json:"shared_by,omitempty"`
 	// This person's position among them, from 1 on, if the names do not distinguish them; else 0.
-	SharedPlace   uint32 `protobuf:"varint,8,opt,name=shared_place,json=sharedPlace,proto3" json:"shared_place,omitempty"`
+	SharedPlace uint32 `protobuf:"varint,8,opt,name=shared_place,json=sharedPlace,proto3" json:"shared_place,omitempty"`
+	// The id of the recipient.corrected by which this person was corrected last; empty if the person was not corrected. A sender
+	// does not send a message that was made before the latest correction of its person.
+	Correction    string `protobuf:"bytes,9,opt,name=correction,proto3" json:"correction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -710,6 +717,13 @@ func (x *Person) GetSharedPlace() uint32 {
 	return 0
 }
 
+func (x *Person) GetCorrection() string {
+	if x != nil {
+		return x.Correction
+	}
+	return ""
+}
+
 // Link is the address in a message.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -719,7 +733,10 @@ type Link struct {
 	// Its purpose.
 	Purpose Link_Purpose `protobuf:"varint,2,opt,name=purpose,proto3,enum=signrelay.notify.v1.Link_Purpose" json:"purpose,omitempty"`
 	// The short form, set by the shortener and shown in the message.
-	Short         string `protobuf:"bytes,3,opt,name=short,proto3" json:"short,omitempty"`
+	Short string `protobuf:"bytes,3,opt,name=short,proto3" json:"short,omitempty"`
+	// The provider's id of the person whom the link is about, if that is not the message's own recipient; set if purpose is
+	// PURPOSE_CORRECT.
+	RecipientId   string `protobuf:"bytes,4,opt,name=recipient_id,json=recipientId,proto3" json:"recipient_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -775,6 +792,13 @@ func (x *Link) GetShort() string {
 	return ""
 }
 
+func (x *Link) GetRecipientId() string {
+	if x != nil {
+		return x.RecipientId
+	}
+	return ""
+}
+
 var File_signrelay_notify_v1_notification_proto protoreflect.FileDescriptor
 
 const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
@@ -820,7 +844,7 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\vAlternative\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
 	"\achannel\x18\x02 \x01(\x0e2\x1c.signrelay.notify.v1.ChannelR\achannel\x12+\n" +
-	"\x02to\x18\x03 \x01(\v2\x1b.signrelay.notify.v1.PersonR\x02to\"\xed\x01\n" +
+	"\x02to\x18\x03 \x01(\v2\x1b.signrelay.notify.v1.PersonR\x02to\"\x8d\x02\n" +
 	"\x06Person\x12!\n" +
 	"\frecipient_id\x18\x01 \x01(\tR\vrecipientId\x12\x1d\n" +
 	"\n" +
@@ -830,15 +854,20 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\x06mobile\x18\x05 \x01(\tR\x06mobile\x12\x16\n" +
 	"\x06sender\x18\x06 \x01(\bR\x06sender\x12\x1b\n" +
 	"\tshared_by\x18\a \x01(\rR\bsharedBy\x12!\n" +
-	"\fshared_place\x18\b \x01(\rR\vsharedPlace\"\xbd\x01\n" +
+	"\fshared_place\x18\b \x01(\rR\vsharedPlace\x12\x1e\n" +
+	"\n" +
+	"correction\x18\t \x01(\tR\n" +
+	"correction\"\xf5\x01\n" +
 	"\x04Link\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12;\n" +
 	"\apurpose\x18\x02 \x01(\x0e2!.signrelay.notify.v1.Link.PurposeR\apurpose\x12\x14\n" +
-	"\x05short\x18\x03 \x01(\tR\x05short\"J\n" +
+	"\x05short\x18\x03 \x01(\tR\x05short\x12!\n" +
+	"\frecipient_id\x18\x04 \x01(\tR\vrecipientId\"_\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPURPOSE_SIGN\x10\x01\x12\x14\n" +
-	"\x10PURPOSE_DOWNLOAD\x10\x02*\xec\x01\n" +
+	"\x10PURPOSE_DOWNLOAD\x10\x02\x12\x13\n" +
+	"\x0fPURPOSE_CORRECT\x10\x03*\xec\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKIND_INVITATION\x10\x01\x12\x11\n" +
