@@ -66,6 +66,7 @@ func TestMessagesThatFollowFromAnEvent(t *testing.T) {
 		"document.expired":        {notifyv1.Kind_KIND_EXPIRED},
 		"recipient.undeliverable": {notifyv1.Kind_KIND_UNDELIVERABLE},
 		"notification.fallback":   {notifyv1.Kind_KIND_INVITATION, notifyv1.Kind_KIND_REMINDER, notifyv1.Kind_KIND_UNDELIVERABLE},
+		"recipient.corrected":     {notifyv1.Kind_KIND_INVITATION},
 		"reminder.due":            {notifyv1.Kind_KIND_REMINDER},
 		"resend.requested":        {notifyv1.Kind_KIND_INVITATION},
 	}

@@ -49,6 +49,16 @@ func TestStandingOfAPerson(t *testing.T) {
 		{"opted out, then in", []string{"document.sent", "recipient.opted-out eric all", "recipient.opted-in eric all"}, "", 0},
 		{"opted out and sent again", []string{"document.sent", "recipient.opted-out eric all", "document.sent"}, event.OverOptedOut, 2},
 		{"opted out and signed", []string{"document.sent", "recipient.opted-out eric all", "recipient.signed eric"}, event.OverSigned, 0},
+		{"corrected", []string{"document.sent", "recipient.corrected eric"}, "", 1},
+		{"corrected, and sent again", []string{"document.sent", "recipient.corrected eric", "document.sent"}, "", 2},
+		{"corrected twice", []string{"document.sent", "recipient.corrected eric", "recipient.corrected eric"}, "", 2},
+		{"another person was corrected", []string{"document.sent", "recipient.corrected anna"}, "", 0},
+		{"a forged correction", []string{"document.sent", "~recipient.corrected eric"}, "", 0},
+		{"replaced by another id", []string{"document.sent", "recipient.corrected new previous=eric"}, event.OverCorrected, 0},
+		{"has the id after a correction", []string{"document.sent", "recipient.corrected eric previous=old"}, "", 1},
+		{"signed and corrected", []string{"document.sent", "recipient.signed eric", "recipient.corrected eric"}, event.OverSigned, 2},
+		{"a wrong person opted out", []string{"document.sent", "recipient.opted-out eric all", "recipient.corrected eric"}, "", 2},
+		{"opted out after a correction", []string{"document.sent", "recipient.corrected eric", "recipient.opted-out eric all"}, event.OverOptedOut, 1},
 		{"expired again", []string{"document.sent", "document.expired", "document.sent", "document.expired"}, event.OverDocument, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -68,7 +78,11 @@ func TestStandingOfAPerson(t *testing.T) {
 					e.Verification = signingv1.Verification_VERIFICATION_NONE
 				}
 				if name, channel, found := strings.Cut(person, " "); found {
-					person, e.Attributes = name, map[string]string{"channel": channel}
+					key, value, other := strings.Cut(channel, "=")
+					if !other {
+						key, value = "channel", channel
+					}
+					person, e.Attributes = name, map[string]string{key: value}
 				}
 				if person != "" {
 					e.Recipient = &signingv1.Recipient{Id: person}

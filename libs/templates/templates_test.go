@@ -246,7 +246,7 @@ func TestMessagesToTheSender(t *testing.T) {
 		},
 	} {
 		n := example(test.kind)
-		n.Locale = test.locale
+		n.Locale, n.Link = test.locale, nil
 		for want, sender := range map[string]bool{test.toSigner: false, test.sender: true} {
 			if test.toSigner == test.sender && !sender {
 				continue
@@ -260,6 +260,30 @@ func TestMessagesToTheSender(t *testing.T) {
 			if err != nil || !strings.Contains(text, want) || !strings.Contains(html, strings.ReplaceAll(want, `"`, "&#34;")) && !strings.Contains(html, want) {
 				t.Errorf("sender %v: text %q, html %s, %v; want %q", sender, text, html, err, want)
 			}
+		}
+	}
+}
+
+// The sender can correct a person if the message has a link for it.
+func TestTheLinkWithWhichTheSenderCorrects(t *testing.T) {
+	t.Parallel()
+	for locale, wants := range map[string][2]string{
+		"en": {`Eric Smith could not be reached and has not received "PS Employment Agreement". Correct it here: https://bit.ly/2131NDa`, "Correct the name or the address here"},
+		"de": {`Eric Smith war nicht erreichbar und hat "PS Employment Agreement" nicht erhalten. Hier korrigieren: https://bit.ly/2131NDa`, "Korrigieren Sie hier den Namen oder die Adresse"},
+	} {
+		n := example(notifyv1.Kind_KIND_UNDELIVERABLE)
+		n.Locale, n.To.Sender, n.Link.Purpose = locale, true, notifyv1.Link_PURPOSE_CORRECT
+		if got, err := builtin(t).SMS(n); err != nil || got != wants[0] {
+			t.Errorf("%q, %v; want %q", got, err, wants[0])
+		}
+		_, text, html, err := builtin(t).Email(n)
+		if err != nil || !strings.Contains(text, wants[1]) || !strings.Contains(text, "\nhttps://bit.ly/2131NDa\n") ||
+			!strings.Contains(html, wants[1]) || !strings.Contains(html, `<a href="https://bit.ly/2131NDa"`) {
+			t.Errorf("text %q, html %s, %v", text, html, err)
+		}
+		n.Link = nil
+		if _, text, html, err = builtin(t).Email(n); err != nil || strings.Contains(text+html, wants[1]) {
+			t.Errorf("without a link: text %q, html %s, %v", text, html, err)
 		}
 	}
 }

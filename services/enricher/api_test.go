@@ -15,7 +15,9 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
@@ -87,7 +89,11 @@ func beside(t *testing.T, b *servicetest.Bench, sources func() providers.Sources
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &enricher{sources: sources, log: event.Log{JS: b.Env.JS, Stream: flow.Signing}, metrics: m, now: time.Now}
+	optOuts, err := optout.Open(t.Context(), b.Env.JS, keyring.New(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &enricher{sources: sources, log: event.Log{JS: b.Env.JS, Stream: flow.Signing}, optOuts: optOuts, metrics: m, now: time.Now}
 }
 
 func publish(t *testing.T, b *servicetest.Bench, e *signingv1.SigningEvent) {

@@ -57,12 +57,13 @@ func (e *enricher) correct(ctx context.Context, in stage.Event[*signingv1.Signin
 			}
 		} else {
 			listed, err := recipient.Find(ctx, e.log, src.API, who)
+			was, _ := recipient.CheckDetails(listed.Details(), nil, src.Settings.Region) // in the same spelling
 			switch {
 			case err != nil:
 				return err
 			case !listed.Invite:
 				return &refusal{reason: recipient.ProviderWrites}
-			case listed.Details() == to:
+			case was == to:
 				return &refusal{reason: nothingChanged}
 			}
 			corrected.Recipient = recipient.Corrected(who.Recipient, to)

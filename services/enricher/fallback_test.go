@@ -39,7 +39,7 @@ func TestTheMessageOfAFallback(t *testing.T) {
 	t.Parallel()
 	const invitation, reminder = notifyv1.Kind_KIND_INVITATION, notifyv1.Kind_KIND_REMINDER
 	pat := pack.Sender{Name: "Pat", Email: "pat@acme.example"}
-	toPat := []string{"undeliverable by email to pat@acme.example, the sender, of Ito"}
+	toPat := []string{"undeliverable by email to pat@acme.example, the sender, correct at the click, of Ito"}
 	onlySMS := config.Source{Notify: config.Notify{Channels: []string{"sms"}}}
 	for _, test := range []planTest{
 		{

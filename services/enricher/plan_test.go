@@ -363,11 +363,20 @@ func TestEndings(t *testing.T) {
 		},
 		{
 			name: "undeliverable notifies only the sender", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann, bob},
-			want: []string{"undeliverable by email to pat@acme.example, the sender, of Ann Lee"},
+			want: []string{"undeliverable by email to pat@acme.example, the sender, correct at the click, of Ann Lee"},
 		},
 		{
 			name: "undeliverable to an unknown person", event: happened(event.RecipientUndeliverable, nil), sender: acme, people: []pack.Recipient{ann, bob},
 			want: []string{"undeliverable by email to pat@acme.example, the sender"},
+		},
+		{
+			name: "a person whom the provider invites, and cannot correct", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, uninvited)},
+			want: []string{"undeliverable by email to pat@acme.example, the sender, of Ann Lee"},
+		},
+		{
+			name: "a person whom the provider invites, and can correct", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, uninvited)},
+			source: config.Source{Provider: "pleasesign"},
+			want:   []string{"undeliverable by email to pat@acme.example, the sender, correct at the click, of Ann Lee"},
 		},
 		{name: "a person who has signed was reached", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, signed), bob}},
 		{
@@ -377,7 +386,7 @@ func TestEndings(t *testing.T) {
 		{
 			name: "the address of the settings precedes that of the API", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
 			source: config.Source{Notify: config.Notify{Sender: config.Sender{Mobile: "317 555 0100"}}},
-			want:   []string{"undeliverable by sms to +13175550100, the sender, of Ann Lee"},
+			want:   []string{"undeliverable by sms to +13175550100, the sender, correct at the click, of Ann Lee"},
 		},
 		{
 			name: "the sender has a channel that is off", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
@@ -579,7 +588,7 @@ func TestEachKindIsPlannedAfterItsEvents(t *testing.T) {
 		}
 		for _, eventType := range kind.After {
 			actor := "ann"
-			if slices.Contains([]string{event.RecipientUndeliverable, event.RecipientDeclined, event.ReminderDue, event.ResendRequested}, eventType) {
+			if slices.Contains([]string{event.RecipientUndeliverable, event.RecipientDeclined, event.RecipientCorrected, event.ReminderDue, event.ResendRequested}, eventType) {
 				actor = "bob"
 			}
 			past := history{Past: event.Past{Signatures: []*signingv1.SigningEvent{

@@ -525,3 +525,52 @@ func (h *harness) awaitCounts(scheduled, overdue int) {
 		}
 	}
 }
+
+// A correction ends the reminders of the person as it was, also if it comes right after the invitation. Those of the person as corrected begin with
+// the new invitation. Other people's reminders stay.
+func TestACorrectionBeginsTheRemindersAnew(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		wait time.Duration // between the invitation and the correction
+		id   string        // of the person after the correction
+	}{
+		"at once, under the same id": {time.Second, eric},
+		"two days later":             {48 * time.Hour, eric},
+		"at once, under another id":  {time.Second, "recipient-eric-2"},
+		"two days later, another id": {48 * time.Hour, "recipient-eric-2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := start(t, nil, 72*time.Hour)
+			began := h.now()
+			h.publish(event.DocumentSent, "", began)
+			h.publish(event.NotificationSent, eric, began)
+			h.publish(event.NotificationSent, anna, began)
+			h.events(event.ReminderScheduled, 2)
+			h.ahead.Store(int64(row.wait))
+			at := began.Add(row.wait)
+			h.publish(event.RecipientCorrected, row.id, at, func(e *signingv1.SigningEvent) {
+				e.Verification = signingv1.Verification_VERIFICATION_INTERNAL
+				if row.id != eric {
+					e.Attributes = map[string]string{event.AttributePrevious: eric}
+				}
+			})
+			cancelled := h.events(event.ReminderCancelled, 1)[0]
+			if cancelled.GetAttributes()[attributeReason] != "corrected" || cancelled.GetRecipient().GetId() != eric {
+				t.Errorf("cancelled %v", cancelled)
+			}
+			invited := at.Add(time.Second)
+			h.publish(event.NotificationSent, row.id, invited)
+			h.events(event.ReminderScheduled, 3)
+			h.Settled(flow.Reminder)
+			h.due(row.id, invited.Add(72*time.Hour))
+			h.due(anna, began.Add(72*time.Hour))
+			if n := h.Count(flow.Signing, event.TypeFilter(event.ReminderCancelled)); n != 1 {
+				t.Errorf("%d cancellations", n)
+			}
+			if m := h.schedule(eric); row.id != eric && m != nil && m.Header.Get(jetstream.ScheduleHeader) != "" {
+				t.Error("the old id still has a reminder")
+			}
+		})
+	}
+}

@@ -42,7 +42,11 @@ func (d *handler) replaced(v *visit) bool {
 	switch {
 	case err != nil:
 		d.log.ErrorContext(v.r.Context(), "short link not opened: the corrections of its person were not read", "error", err)
-		d.show(v, failed)
+		if v.r.Method == http.MethodPost && wishOf(v) != "" {
+			d.show(v, stopLost)
+		} else {
+			d.show(v, failed)
+		}
 	case is.ID != "" && is.ID != v.entry.Correction:
 		d.show(v, superseded)
 	default:
