@@ -66,6 +66,9 @@ func (s *Server) Play(ctx context.Context, provider, name string, pause time.Dur
 				return played, fmt.Errorf("play %s/%s: %w", provider, name, err)
 			}
 		}
+		if err := s.visit(ctx, documents, played.Documents, next, began); err != nil {
+			return played, fmt.Errorf("play %s/%s: %w", provider, name, err)
+		}
 		if len(next.Events) == 0 {
 			continue
 		}

@@ -109,7 +109,7 @@ func TestUnknownStoriesAreRefused(t *testing.T) {
 	for _, story := range []string{`{"provider":"clickwrap","story":"none"}`, `{"provider":"none","story":"seed"}`, `{}`} {
 		a := w.Post("/api/play", story)
 		sandboxtest.WantProblem(t, a, 404, "no such story")
-		if listed := sandboxtest.Read[struct{ Stories []any }](t, a).Stories; len(listed) != 18 {
+		if listed := sandboxtest.Read[struct{ Stories []any }](t, a).Stories; len(listed) != 21 {
 			t.Errorf("%s: %d stories are listed", story, len(listed))
 		}
 	}

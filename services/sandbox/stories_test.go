@@ -39,8 +39,9 @@ func TestStoriesAreListedWithTheirMessages(t *testing.T) {
 	first := []string{
 		"clickwrap/seed", "clickwrap/one-signer", "clickwrap/two-signers", "clickwrap/resend", "clickwrap/declined", "clickwrap/unsigned", "clickwrap/lost-text",
 		"clickwrap/stop",
-		"pleasesign/one-signer", "pleasesign/two-signers", "pleasesign/ordered-signing", "pleasesign/declined", "pleasesign/bounced", "pleasesign/mixed",
-		"esign-v1/one-signer", "esign-v1/two-signers", "esign-v1/long-night", "esign-v1/declined",
+		"pleasesign/one-signer", "pleasesign/two-signers", "pleasesign/ordered-signing", "pleasesign/declined", "pleasesign/bounced", "pleasesign/corrected", "pleasesign/corrected-silent",
+		"pleasesign/mixed",
+		"esign-v1/one-signer", "esign-v1/two-signers", "esign-v1/long-night", "esign-v1/declined", "esign-v1/corrected",
 	}
 	if !slices.Equal(names[:min(len(first), len(names))], first) {
 		t.Errorf("the stories are %q, want first %q", names, first)

@@ -31,12 +31,15 @@ var sentences = []string{
 	"pleasesign: Both have signed, both were notified, and the signed file is archived.",
 	"pleasesign: Olivia Nguyen declined, and the sender and the other signer were notified.",
 	"pleasesign: Mia Kelly has not signed, and the invitation by text was not made: PleaseSign has no address for this channel.",
+	"pleasesign: All signers have signed, and the signed file is archived.",
+	"pleasesign: All signers have signed, and the signed file is archived.",
 	"pleasesign: Both have signed, both were notified, and the signed file is archived.",
 	"esign-v1: Amelia Clarke has signed, was notified, and the signed file is archived.",
 	"esign-v1: Both have signed, both were notified, and the signed file is archived.",
 	"esign-v1: Both have signed, and both were notified.",
 	"esign-v1: Isla Morgan has not signed, was notified by e-mail, and opened the link.",
 	"esign-v1: Amelia Clarke declined, and the sender and the other signer were notified.",
+	"esign-v1: Grace Evans has signed, was notified, and the signed file is archived.",
 }
 
 // everyDocumentIsExplained folds the log as the index does and compares the sentence of each document.

@@ -25,6 +25,8 @@ type story struct {
 	provider, name string
 	messages       []string
 	lost, withheld int // messages that are sent and do not arrive, and messages that cannot be made or are not wanted
+	refused        int // messages that the other side does not take
+	others         int // messages that the provider itself sends
 }
 
 var stories = []story{
@@ -142,9 +144,24 @@ var stories = []story{
 	{provider: "pleasesign", name: "bounced", withheld: 1, messages: []string{
 		`sms 61491570006: You've been sent "Service Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Service Agreement" [1 link]`,
-		`email sender@signrelay.example: Mia Kelly could not be reached about "Service Agreement" [0 links]`,
+		`email sender@signrelay.example: Mia Kelly could not be reached about "Service Agreement" [1 link]`,
 	}},
-	{provider: "pleasesign", name: "mixed", messages: []string{
+	// PleaseSign writes to the corrected address.
+	{provider: "pleasesign", name: "corrected", withheld: 1, others: 1, messages: []string{
+		`email sender@signrelay.example: Ava Martin could not be reached about "Retainer Agreement" [1 link]`,
+		`email ava.martin@example.com: Please sign "Retainer Agreement" [1 link]`,
+		`email ava.martin@example.com: "Retainer Agreement" has been accepted by all parties [1 link]`,
+	}},
+	// Signrelay writes to the corrected person. The first text is lost, and the first e-mail bounces.
+	{provider: "pleasesign", name: "corrected-silent", lost: 1, refused: 1, messages: []string{
+		`email sender@signrelay.example: Noah Tailor could not be reached about "Franchise Agreement" [1 link]`,
+		`sms 61491570157: You've been sent "Franchise Agreement" by PleaseSign. Please review & sign: L`,
+		`email noah.taylor@example.com: Please review & sign "Franchise Agreement" [1 link]`,
+		`sms 61491570157: "Franchise Agreement" has been accepted by all parties. Download your document here: L`,
+		`email noah.taylor@example.com: "Franchise Agreement" has been accepted by all parties [1 link]`,
+	}},
+	{provider: "pleasesign", name: "mixed", others: 1, messages: []string{
+		`email mia.kelly@example.com: Please sign "Loan Agreement" [1 link]`,
 		`sms 61491570006: You've been sent "Loan Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Loan Agreement" [1 link]`,
 		`sms 61491570006: Mia Kelly has signed "Loan Agreement". One more signature is needed to complete the document.`,
@@ -187,6 +204,12 @@ var stories = []story{
 		`sms 447700900456: Amelia Clarke has declined to sign "Lease Renewal". Nothing more is needed from you.`,
 		`email oliver.hughes@example.com: Amelia Clarke has declined to sign "Lease Renewal" [0 links]`,
 		`email sender@signrelay.example: Amelia Clarke has declined to sign "Lease Renewal" [0 links]`,
+	}},
+	// The provider's API cannot change a signer: the correction is for our messages only.
+	{provider: "esign-v1", name: "corrected", withheld: 1, refused: 1, messages: []string{
+		`email sender@signrelay.example: Grace Evans could not be reached about "Catering Contract" [1 link]`,
+		`email grace.evans@example.com: Please review & sign "Catering Contract" [1 link]`,
+		`email grace.evans@example.com: "Catering Contract" has been accepted by all parties [1 link]`,
 	}},
 }
 
@@ -343,9 +366,9 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 			}
 		}
 	}
-	due, sms, impossible := 0, 0, 0
+	due, sms, impossible, refused := 0, 0, 0, 0
 	for _, s := range stories {
-		due, impossible = due+len(s.messages)+s.lost, impossible+s.withheld
+		due, impossible, refused = due+len(s.messages)-s.others+s.lost+s.refused, impossible+s.withheld, refused+s.refused
 		for _, m := range s.messages {
 			if strings.HasPrefix(m, "sms ") {
 				sms++
@@ -368,9 +391,16 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 		t.Errorf("%d messages were suppressed, want %d", len(withheld), impossible)
 	}
 	for id, happened := range steps {
+		if happened["notification.failed"] == 1 && happened["notification.sent"] == 0 && happened["notification.requested"] == 1 {
+			refused--
+			continue
+		}
 		if happened["notification.requested"] != 1 || happened["notification.sent"] != 1 || happened["notification.delivered"] > 1 {
 			t.Errorf("notification %s: %v", id, happened)
 		}
+	}
+	if refused != 0 {
+		t.Errorf("%d more messages than in the stories must be refused", refused)
 	}
 }
 

@@ -196,7 +196,7 @@ func (e esign) getNewLink(w http.ResponseWriter, r *http.Request) {
 	case d.Status != party.StatusOpen || d.Recipients[i].Stage == party.StageSigned:
 		writeError(w, http.StatusBadRequest)
 	default:
-		w.Header().Set("Location", party.PublicURL(r)+"/esign/"+e.Tickets.Issue(party.Ticket{Provider: e.provider, Document: d.ID, Who: i, Once: true}))
+		w.Header().Set("Location", party.PublicURL(r)+"/esign/"+e.Tickets.Issue(party.Ticket{Provider: e.provider, Document: d.ID, Recipient: d.Recipients[i].ID, Once: true}))
 		w.WriteHeader(http.StatusCreated)
 	}
 }

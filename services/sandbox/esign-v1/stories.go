@@ -11,7 +11,10 @@ import (
 var (
 	ameliaClarke = party.Signer{First: "Amelia", Last: "Clarke", Email: "amelia.clarke@example.com", Mobile: "+447700900123", ByEmail: true, BySMS: "447700900123"}
 	oliverHughes = party.Signer{First: "Oliver", Last: "Hughes", Email: "oliver.hughes@example.com", Mobile: "07700 900456", ByEmail: true, BySMS: "447700900456"}
-	islaMorgan   = party.Signer{First: "Isla", Last: "Morgan", Email: "isla.morgan@example.com", ByEmail: true}
+	// A person as the sender of a document typed her address, and as it is.
+	graceMistyped = party.Signer{First: "Grace", Last: "Evans", Email: "grace.evans@" + party.UnreachableDomain, ByEmail: true}
+	graceEvans    = party.Signer{First: "Grace", Last: "Evans", Email: "grace.evans@example.com", ByEmail: true}
+	islaMorgan    = party.Signer{First: "Isla", Last: "Morgan", Email: "isla.morgan@example.com", ByEmail: true}
 )
 
 // nightLong is the length of the outage in the story long-night.
@@ -71,5 +74,13 @@ var stories = []party.Story{
 			party.Together(party.First.Opened(0), party.First.Declined(0)),
 		},
 		Messages: slices.Concat(party.Invitation(ameliaClarke, oliverHughes), party.Declining(oliverHughes)),
+	}, {
+		Provider: name, Name: "corrected",
+		Title: "The sender corrects an address for Signrelay's messages",
+		Description: `The e-mail to Grace Evans does not arrive. The API cannot change a signer, so the document's sender corrects her address for the messages of ` +
+			`Signrelay. She gets her invitation there, and signs.`,
+		Documents: []party.Draft{{Title: "Catering Contract", Signers: []party.Signer{graceMistyped}}},
+		Steps:     []party.Step{party.Together(party.First.Sent()), party.First.Corrects(graceEvans), party.First.SignsByLink(graceEvans)},
+		Messages:  slices.Concat(party.Bounce(), party.Invitation(graceEvans), party.Completion(graceEvans)),
 	},
 }

@@ -1,6 +1,8 @@
 package esignv1_test
 
 import (
+	"net/url"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -44,8 +46,23 @@ func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 			Callbacks: []string{"all", "all"},
 			Events:    []string{"document.created", "recipient.queued", "recipient.queued", "recipient.opened", "recipient.declined", "document.declined"},
 		},
+		{
+			Name:      "corrected",
+			Callbacks: []string{"all"},
+			Events:    []string{"document.created", "recipient.queued", "recipient.opened", "recipient.signed", "document.completed", "document.completed"},
+			Meanwhile: func(w sandboxtest.World, c sandboxtest.Call) {
+				if len(w.Received("")) == 0 {
+					w.WriteToSender("Catering Contract", func(form url.Values) {
+						w.Write(form.Get("email"), "Catering Contract", w.Link(pageOf(w, documentID.FindStringSubmatch(c.Body)[1], 0)))
+					})
+				}
+			},
+		},
 	})
 }
+
+// documentID finds the id of the document in a batch, whose body is a form.
+var documentID = regexp.MustCompile(`document%2F([0-9a-f-]{36})%2F`)
 
 func TestABatchThatIsSentTwiceHasTheSameEvents(t *testing.T) {
 	t.Parallel()

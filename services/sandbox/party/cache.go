@@ -1,5 +1,7 @@
 package party
 
+import "slices"
+
 // Cache stores items, each under one or more keys. When it is full, it removes the oldest item. It is not safe for concurrent use.
 type Cache[T any] struct {
 	capacity int
@@ -23,6 +25,17 @@ func (c *Cache[T]) Keep(item *T, keys ...string) {
 			delete(c.items, key)
 		}
 		c.order = c.order[1:]
+	}
+}
+
+// Rename gives an item another key in place of one of its keys.
+func (c *Cache[T]) Rename(from, to string) {
+	for _, keys := range c.order {
+		if i := slices.Index(keys, from); i >= 0 {
+			c.items[to], keys[i] = c.items[from], to
+			delete(c.items, from)
+			return
+		}
 	}
 }
 

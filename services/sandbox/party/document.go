@@ -38,6 +38,8 @@ type Recipient struct {
 	ID    string
 	Stage Stage
 	Since time.Time
+	// Resent is when the provider last sent its own message once more on request.
+	Resent time.Time
 }
 
 // Stage is the state of a recipient.
@@ -101,6 +103,35 @@ func (d *Document) apply(e Event, at time.Time) (Change, error) {
 
 func (d *Document) move(who int, to Stage, at time.Time) {
 	d.Recipients[who].Stage, d.Recipients[who].Since = to, at
+}
+
+// Replace puts a new recipient, who has another id, in the place of one who has not signed. If it was the turn of the one, it is the turn of the other.
+// It returns what the provider does then.
+func (d *Document) Replace(who int, by Signer, id string, at time.Time) Change {
+	stage := StageDue
+	if d.Recipients[who].Stage == StageWaiting {
+		stage = StageWaiting
+	}
+	d.Recipients[who] = Recipient{Signer: by, ID: id, Stage: stage, Since: at}
+	return d.mailed(who, at)
+}
+
+// Resend notes that the provider sends its own message to a recipient once more.
+func (d *Document) Resend(who int, at time.Time) Change {
+	if d.Recipients[who].Stage == StageUnreachable {
+		d.move(who, StageDue, at)
+	}
+	d.Recipients[who].Resent = at
+	return d.mailed(who, at)
+}
+
+// mailed returns the change that a provider's own message to a recipient is. It is none before the recipient's turn.
+func (d *Document) mailed(who int, at time.Time) Change {
+	c := Change{Event: Event{Type: RecipientMailed, Signer: who}, Doc: d.copy(), At: at}
+	if d.Recipients[who].Stage != StageWaiting {
+		c.Turns = []int{who}
+	}
+	return c
 }
 
 // giveTurns allows recipients to sign: all of them or, in an ordered document, the first who has not signed.

@@ -2,6 +2,7 @@ package party
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,6 +136,34 @@ func (p *Provider) press(id string, who int, decline bool, baseURL string) ([]Ca
 	}
 	return p.apply([]string{id}, Together(events...), baseURL)
 }
+
+// Update applies a change that a request makes to a recipient, and returns the callbacks that report it. An error of the change changes nothing.
+func (p *Provider) Update(recipient string, change func(d *Document, who int, at time.Time) (Change, error), baseURL string) (Document, []Callback, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d, ok := p.documents.Find(recipient)
+	if !ok {
+		return Document{}, nil, ErrUnknown
+	}
+	who := slices.IndexFunc(d.Recipients, func(r Recipient) bool { return r.ID == recipient })
+	if who < 0 {
+		return Document{}, nil, ErrUnknown
+	}
+	c, err := change(d, who, p.now().UTC())
+	if err != nil {
+		return Document{}, nil, err
+	}
+	if id := d.Recipients[who].ID; id != recipient {
+		p.documents.Rename(recipient, id)
+	}
+	return d.copy(), p.wire.Callbacks([]Change{c}, baseURL), nil
+}
+
+// RecipientID returns a new id of a recipient.
+func (p *Provider) RecipientID() string { return p.wire.RecipientID() }
+
+// ErrUnknown means that no document has the recipient.
+var ErrUnknown = errors.New("no document has this recipient")
 
 var errDeleted = errors.New("the sandbox has deleted the document, because it keeps only the newest ones")
 

@@ -39,8 +39,8 @@ func (e Env) Admit(p *Provider, secret string) (Visit, bool) {
 	if !ok || used.Provider != p || used.file != "" || used.Once {
 		return Visit{}, false
 	}
-	d, ok := p.Find(used.Document)
-	return Visit{p, d, used.Who}, ok
+	d, who, ok := p.Recipient(used.Recipient)
+	return Visit{p, d, who}, ok
 }
 
 // GetLink handles GET of a link that opens only once. After a robot has opened it, it does not open for the person. It redirects to a page

@@ -2,6 +2,7 @@ package party
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -37,6 +38,9 @@ type Signer struct {
 	ByEmail       bool
 	BySMS         string // the number that gets SMS, without a plus; empty if none
 	Mailed        bool   // the provider itself sends the link to this signer
+
+	SMSCode                string // the number to which the provider sends a code before the signature; empty for none
+	Redirect, RedirectVoid string // where the browser goes after a signature, and after a decline; empty for nowhere
 }
 
 // Name returns a signer's full name.
@@ -49,6 +53,12 @@ type Step struct {
 	Twice  bool          // the provider sends the callback again, as after a missing response
 	Passes time.Duration // the time that passes before the events; the sandbox moves the clock of all services
 	Reply  Reply         // no reply if it has no words
+
+	Document int // of the next fields: index in the story's documents
+	// Correct is a person as the sender of the document corrects the person, with the link in the newest message to the sender; nil for none.
+	Correct *Signer
+	// Sign is a person who signs with the link in the newest message to the person; nil for none.
+	Sign *Signer
 }
 
 // Reply is a person's reply to the newest text on the person's phone.
@@ -75,6 +85,7 @@ const (
 	RecipientSigned   = event.RecipientSigned
 	RecipientDeclined = event.RecipientDeclined // the recipient, and with it the document
 	RecipientFailed   = event.RecipientUndeliverable
+	RecipientMailed   = event.RecipientSent // the provider writes to the recipient because of a request
 )
 
 // Nth is the index of a document in its story.
@@ -127,6 +138,12 @@ func Replies(by Signer, words string, texts, emails int) Step {
 	return Step{Reply: Reply{By: by, Words: words, Texts: texts, Emails: emails}}
 }
 
+// Corrects returns a step in which the sender of the document corrects a person whom no message has reached.
+func (n Nth) Corrects(to Signer) Step { return Step{Document: int(n), Correct: &to} }
+
+// SignsByLink returns a step in which a person opens the link in the newest message to the person, and signs.
+func (n Nth) SignsByLink(who Signer) Step { return Step{Document: int(n), Sign: &who} }
+
 // ExpectedMessage is a message that a person of a story must get.
 type ExpectedMessage struct {
 	Kind    string `json:"kind"`
@@ -169,10 +186,22 @@ func ByEmail(messages []ExpectedMessage) []ExpectedMessage {
 
 const toSender = "sender"
 
-// UnreachableNumber is a number, without a plus, at which no SMS arrives: its receipts report a failure.
-const UnreachableNumber = "13175550199"
+// Numbers, without a plus, at which no SMS arrives: its receipts report a failure.
+const (
+	UnreachableNumber           = "13175550199"
+	UnreachableAustralianNumber = "61491570158"
+)
 
-// OtherChannel returns the invitations to people at the UnreachableNumber, which go to their e-mail addresses.
+// UnreachableDomain is a domain without mailboxes: e-mails to its addresses bounce.
+const UnreachableDomain = "unreachable.example"
+
+// Unreachable reports whether nothing arrives at a number without a plus, or at an e-mail address.
+func Unreachable(to string) bool {
+	_, domain, _ := strings.Cut(to, "@")
+	return to == UnreachableNumber || to == UnreachableAustralianNumber || strings.EqualFold(domain, UnreachableDomain)
+}
+
+// OtherChannel returns the invitations to people at an unreachable number, which go to their e-mail addresses.
 func OtherChannel(people ...Signer) []ExpectedMessage {
 	var all []ExpectedMessage
 	for _, who := range people {

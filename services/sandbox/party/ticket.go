@@ -16,10 +16,10 @@ type Tickets struct {
 
 // Ticket describes what a secret address opens.
 type Ticket struct {
-	Provider *Provider
-	Document string // its id
-	Who      int    // the recipient's index
-	Once     bool   // it opens once
+	Provider  *Provider
+	Document  string // its id
+	Recipient string // the recipient's id; the ticket does not open for another one
+	Once      bool   // it opens once
 
 	file    FileKind  // a file of the document; empty for a page
 	expires time.Time // zero for never

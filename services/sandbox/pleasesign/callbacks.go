@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
@@ -12,6 +13,7 @@ import (
 // wire makes PleaseSign's callbacks about its documents.
 type wire struct {
 	tickets  *party.Tickets
+	inbox    *party.Inbox
 	provider *party.Provider
 }
 
@@ -25,11 +27,12 @@ func (*wire) RecipientID() string { return party.RandomHex(16) }
 func (p *wire) Callbacks(happened []party.Change, baseURL string) []party.Callback {
 	var all []party.Callback
 	for _, h := range happened {
-		if event, body := p.body(h, baseURL); event != "" {
-			all = append(all, callback(event, body))
+		if name, body := p.body(h, baseURL); name != "" {
+			all = append(all, callback(name, body))
 		}
 		for _, i := range h.Turns {
 			if who := h.Doc.Recipients[i]; who.Mailed {
+				p.mail(h.Doc, who, baseURL)
 				body := aboutRecipient("recipient.sent", h.Doc, who)
 				body = append(body, field{"method", "email"}, field{"sent_date", h.At.Unix()})
 				all = append(all, callback("recipient.sent", body))
@@ -39,7 +42,27 @@ func (p *wire) Callbacks(happened []party.Change, baseURL string) []party.Callba
 	return all
 }
 
-func (p *wire) body(h party.Change, baseURL string) (event string, body fields) {
+// mail sends PleaseSign's own e-mail with a link. If it bounces, PleaseSign hears of it up to an hour later.
+func (p *wire) mail(d party.Document, who party.Recipient, baseURL string) {
+	if party.Unreachable(who.Email) {
+		return
+	}
+	ticket := p.tickets.Issue(party.Ticket{Provider: p.provider, Document: d.ID, Recipient: who.ID})
+	p.inbox.Receive(party.Message{
+		Channel: event.ChannelName(event.Email), To: who.Email, From: mailFrom, Subject: `Please sign "` + d.Title + `"`,
+		Text: "Hello " + who.First + ",\n\nPleaseSign asks you to sign \"" + d.Title + "\":\n" + signingURL(baseURL, ticket) + "\n",
+	})
+}
+
+// mailFrom is the sender of PleaseSign's own e-mails in the sandbox.
+const mailFrom = "PleaseSign <no-reply@pleasesign.example>"
+
+// signingURL returns the address of the signing page that a ticket opens.
+func signingURL(baseURL, ticket string) string {
+	return baseURL + "/pleasesign?e=" + party.RandomHex(6) + "&p=" + ticket
+}
+
+func (p *wire) body(h party.Change, baseURL string) (name string, body fields) {
 	now := h.At.Unix()
 	switch h.Type {
 	case party.DocumentSent:
@@ -81,17 +104,17 @@ func method(who party.Recipient) string {
 	return "api"
 }
 
-func aboutDocument(event string, d party.Document) fields {
-	return fields{{"id", party.RandomHex(16)}, {"event", event}, {"document_id", d.ID}}
+func aboutDocument(named string, d party.Document) fields {
+	return fields{{"id", party.RandomHex(16)}, {"event", named}, {"document_id", d.ID}}
 }
 
-func aboutRecipient(event string, d party.Document, who party.Recipient) fields {
-	return append(aboutDocument(event, d), field{"recipient_id", who.ID}, field{"first_name", who.First},
+func aboutRecipient(named string, d party.Document, who party.Recipient) fields {
+	return append(aboutDocument(named, d), field{"recipient_id", who.ID}, field{"first_name", who.First},
 		field{"last_name", who.Last}, field{"email", who.Email}, field{"mobile", orNull(who.Mobile)})
 }
 
-func callback(event string, body fields) party.Callback {
-	return party.Callback{Event: event, Request: pack.Request{
+func callback(named string, body fields) party.Callback {
+	return party.Callback{Event: named, Request: pack.Request{
 		Method: http.MethodPost, Body: body.json(), ReceivedAt: time.Now(), Header: http.Header{"Content-Type": {"application/json"}},
 	}}
 }

@@ -23,12 +23,13 @@ type pleasesign struct {
 	party.Env
 	provider *party.Provider
 	grants   *grants
+	later    *later
 }
 
 // open creates the documents of the documentation's examples, so that a callback copied from there finds its recipient.
 func open(env party.Env) (party.Simulator, error) {
-	w := &wire{tickets: env.Tickets}
-	p := pleasesign{env, party.NewProvider(name, title, w, env.Now), newGrants(env.Now)}
+	w := &wire{tickets: env.Tickets, inbox: env.Inbox}
+	p := pleasesign{env, party.NewProvider(name, title, w, env.Now), newGrants(env.Now), newLater()}
 	w.provider = p.provider
 	johnDoe := party.Signer{First: "John", Last: "Doe", Email: "john.doe@example.com", Mobile: "61491570313", ByEmail: true, BySMS: "61491570313"}
 	for document, recipient := range map[string]string{
@@ -37,7 +38,7 @@ func open(env party.Env) (party.Simulator, error) {
 	} {
 		p.provider.Keep(party.Example(document, recipient, johnDoe))
 	}
-	return party.Simulator{Routes: p.routes, Provider: p.provider}, nil
+	return party.Simulator{Routes: p.routes, Provider: p.provider, Close: p.later.end}, nil
 }
 
 func (p pleasesign) routes(mux *service.Routes) {
@@ -50,6 +51,8 @@ func (p pleasesign) routes(mux *service.Routes) {
 	mux.HandleFunc("POST /oauth/token", p.postToken)
 	mux.HandleFunc("PUT /enterprise", p.authorized(p.putEnterprise))
 	mux.HandleFunc("GET /recipient/{id}/signingurl", p.authorized(p.getSigningURL))
+	mux.HandleFunc("POST /recipient/{id}/resend", p.authorized(p.postResend))
+	mux.HandleFunc("POST /recipient/{id}/correct", p.authorized(p.postCorrect))
 	mux.HandleFunc("GET /pleasesign", p.GetSigningPage(p.visit))
 	mux.HandleFunc("POST /pleasesign", p.PostSigningPage(p.visit))
 }
@@ -107,12 +110,14 @@ type recipient struct {
 	LastName      string `json:"last_name"`
 	Email         string `json:"email"`
 	Mobile        any    `json:"mobile"`
+	SMSCode       string `json:"sms_mfa,omitempty"`
 	Status        string `json:"status"`
 	Silent        bool   `json:"silent"`
 	Redirect      any    `json:"redirect"`
 	RedirectVoid  any    `json:"redirect_void"`
 	Routing       int    `json:"routing"`
-	NomineeID     any    `json:"nominee_id"`
+	Nominee       *any   `json:"nominee,omitempty"` // of a corrected recipient
+	NomineeID     *any   `json:"nominee_id,omitempty"`
 	Created       any    `json:"created_date"`
 	Complete      any    `json:"complete_date"`
 	Reminder      any    `json:"reminder_date"`
@@ -143,20 +148,29 @@ func written(d party.Document) document {
 		response.Void = d.Ended.Unix()
 	default: // neither
 	}
-	for i, who := range d.Recipients {
-		one := recipient{
-			ID: who.ID, FirstName: who.First, LastName: who.Last, Email: who.Email, Mobile: orNull(who.Mobile),
-			Status: recipientStatus[who.Stage], Silent: !who.Mailed, Routing: 1, Created: d.Created.Unix(),
-		}
-		if d.Ordered {
-			one.Routing = i + 1
-		}
-		if who.Stage == party.StageSigned {
-			one.Complete = who.Since.Unix()
-		}
+	for i := range d.Recipients {
+		one := writtenRecipient(d, i)
+		one.NomineeID = new(any) // null
 		response.Recipients = append(response.Recipients, one)
 	}
 	return response
+}
+
+// writtenRecipient returns a recipient as the API writes it, without the nominee, whose field has two names.
+func writtenRecipient(d party.Document, i int) recipient {
+	who := d.Recipients[i]
+	one := recipient{
+		ID: who.ID, FirstName: who.First, LastName: who.Last, Email: who.Email, Mobile: orNull(who.Mobile), SMSCode: who.SMSCode,
+		Status: recipientStatus[who.Stage], Silent: !who.Mailed, Redirect: orNull(who.Redirect), RedirectVoid: orNull(who.RedirectVoid),
+		Routing: 1, Created: d.Created.Unix(),
+	}
+	if d.Ordered {
+		one.Routing = i + 1
+	}
+	if who.Stage == party.StageSigned {
+		one.Complete = who.Since.Unix()
+	}
+	return one
 }
 
 // PleaseSign's states of documents and recipients. A recipient who has opened a document is still "sent".
@@ -201,8 +215,8 @@ func (p pleasesign) getSigningURL(w http.ResponseWriter, r *http.Request) {
 		party.WriteJSON(w, http.StatusBadRequest, problem{"A signing url cannot be generated for this recipient."})
 		return
 	}
-	ticket := p.Tickets.Issue(party.Ticket{Provider: p.provider, Document: d.ID, Who: i})
-	party.WriteJSON(w, http.StatusOK, idURL{who.ID, party.PublicURL(r) + "/pleasesign?e=" + party.RandomHex(6) + "&p=" + ticket})
+	ticket := p.Tickets.Issue(party.Ticket{Provider: p.provider, Document: d.ID, Recipient: who.ID})
+	party.WriteJSON(w, http.StatusOK, idURL{who.ID, signingURL(party.PublicURL(r), ticket)})
 }
 
 type problem struct {

@@ -10,7 +10,16 @@ import (
 var (
 	oliviaNguyen = party.Signer{First: "Olivia", Last: "Nguyen", Email: "olivia.nguyen@example.com", Mobile: "61491570006", ByEmail: true, BySMS: "61491570006"}
 	jackWilson   = party.Signer{First: "Jack", Last: "Wilson", Email: "jack.wilson@example.com", Mobile: "61491570156", ByEmail: true, BySMS: "61491570156"}
-	miaKelly     = party.Signer{First: "Mia", Last: "Kelly", Email: "mia.kelly@example.com", ByEmail: true, Mailed: true}
+	// Two people as the sender of a document typed them, and as they are. Nothing arrives at the first addresses.
+	avaMistyped  = party.Signer{First: "Ava", Last: "Martin", Email: "ava.martin@" + party.UnreachableDomain, ByEmail: true, Mailed: true}
+	avaMartin    = party.Signer{First: "Ava", Last: "Martin", Email: "ava.martin@example.com", ByEmail: true, Mailed: true}
+	noahMistyped = party.Signer{
+		First: "Noah", Last: "Tailor", Email: "noah.tailor@" + party.UnreachableDomain, Mobile: party.UnreachableAustralianNumber, ByEmail: true,
+		BySMS: party.UnreachableAustralianNumber,
+	}
+	noahTaylor  = party.Signer{First: "Noah", Last: "Taylor", Email: "noah.taylor@example.com", Mobile: "61491570157", ByEmail: true, BySMS: "61491570157"}
+	miaKelly    = party.Signer{First: "Mia", Last: "Kelly", Email: "mia.kelly@example.com", ByEmail: true, Mailed: true}
+	miaMistyped = party.Signer{First: "Mia", Last: "Kelly", Email: "mia.kelly@" + party.UnreachableDomain, ByEmail: true, Mailed: true}
 )
 
 // stories contains documents with silent recipients, whose links Signrelay sends, and with other recipients.
@@ -55,9 +64,29 @@ var stories = []party.Story{
 		Provider: name, Name: "bounced",
 		Title:       "PleaseSign's own e-mail bounces",
 		Description: `Signrelay sends Olivia Nguyen's link. PleaseSign sends Mia Kelly's, and its e-mail bounces. The document's sender gets a message about it.`,
-		Documents:   []party.Draft{{Title: "Service Agreement", Signers: []party.Signer{oliviaNguyen, miaKelly}}},
+		Documents:   []party.Draft{{Title: "Service Agreement", Signers: []party.Signer{oliviaNguyen, miaMistyped}}},
 		Steps:       party.Each(party.First.Sent(), party.First.Failed(1)),
 		Messages:    slices.Concat(party.Invitation(oliviaNguyen), party.Bounce()),
+	},
+	{
+		Provider: name, Name: "corrected",
+		Title: "The sender corrects an address to which PleaseSign wrote",
+		Description: `PleaseSign's e-mail to Ava Martin bounces. The document's sender follows the link in Signrelay's message and corrects her address. ` +
+			`PleaseSign writes to her there, and she signs.`,
+		Documents: []party.Draft{{Title: "Retainer Agreement", Signers: []party.Signer{avaMistyped}}},
+		Steps: []party.Step{
+			party.Together(party.First.Sent()), party.Together(party.First.Failed(0)), party.First.Corrects(avaMartin), party.First.SignsByLink(avaMartin),
+		},
+		Messages: slices.Concat(party.Bounce(), party.Completion(avaMartin)),
+	},
+	{
+		Provider: name, Name: "corrected-silent",
+		Title: "The sender corrects a silent recipient",
+		Description: `Signrelay sends Noah Taylor's link, and neither the text nor the e-mail arrives. The document's sender follows the link in Signrelay's message ` +
+			`and corrects his name, number and address. He gets his invitations there, and signs.`,
+		Documents: []party.Draft{{Title: "Franchise Agreement", Signers: []party.Signer{noahMistyped}}},
+		Steps:     []party.Step{party.Together(party.First.Sent()), party.First.Corrects(noahTaylor), party.First.SignsByLink(noahTaylor)},
+		Messages:  slices.Concat(party.Bounce(), party.Invitation(noahTaylor), party.Completion(noahTaylor)),
 	},
 	{
 		Provider: name, Name: "mixed",

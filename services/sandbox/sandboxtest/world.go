@@ -492,3 +492,34 @@ func WantPDF(t *testing.T, a Response) {
 		t.Errorf("it is %q: %.40q", a.Header.Get("Content-Type"), a.Body)
 	}
 }
+
+// Write sends an e-mail about a document, with a link.
+func (w World) Write(to, title, link string) {
+	w.T.Helper()
+	Mail(w.T, w, "From: no-reply@acme.example\r\nTo: "+to+"\r\nSubject: \""+title+"\"\r\n\r\n\""+title+"\"\r\n"+link+"\r\n", to)
+}
+
+// WriteToSender sends the sender of a document an e-mail with a link to pages that are like those on which Signrelay lets the sender correct a person:
+// a button, a form, and at last the outcome. correct gets the form.
+func (w World) WriteToSender(title string, correct func(url.Values)) {
+	w.T.Helper()
+	corrected := false
+	pages := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.UserAgent() == "" || r.Method == http.MethodPost && r.Header.Get("Sec-Fetch-Site") != "same-origin":
+			w.T.Errorf("the page was requested with %v", r.Header)
+		case r.Method == http.MethodPost && r.PostFormValue("correct") == "save":
+			corrected = true
+			correct(r.PostForm)
+			fmt.Fprint(response, `<meta http-equiv="refresh" content="2">`)
+		case corrected:
+			fmt.Fprint(response, `<h1>The person is corrected</h1>`)
+		case r.Method == http.MethodPost:
+			fmt.Fprint(response, `<form method="post"><input type="hidden" name="correct" value="save">`)
+		default:
+			fmt.Fprint(response, `<form method="post"><button>`)
+		}
+	}))
+	w.T.Cleanup(pages.Close)
+	w.Write("sender@acme.example", title, pages.URL)
+}

@@ -115,6 +115,9 @@ func (m *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if code := m.fault.Number(); code > 0 {
 		return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: "Refused by a fault of the sandbox"}
 	}
+	if party.Unreachable(to) {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "There is no such mailbox"}
+	}
 	m.to = append(m.to, to)
 	return nil
 }

@@ -127,7 +127,7 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault := v.Faults.Take(receiptsTarget)
-	if form.Get("to") == party.UnreachableNumber && fault.Mode == "" {
+	if party.Unreachable(form.Get("to")) && fault.Mode == "" {
 		fault = party.Fault{Target: receiptsTarget, Mode: fail}
 	}
 	callback := form.Get("callback")
