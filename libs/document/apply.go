@@ -48,7 +48,13 @@ func (d *Document) Apply(e *signingv1.SigningEvent, sequence uint64) {
 		return
 	}
 	d.describe(e, at)
+	if e.GetType() == event.RecipientCorrected {
+		d.corrected(e, sequence)
+	}
 	p := d.person(e, sequence)
+	if p != nil {
+		p.order(e, at)
+	}
 	switch event.Entity(e.GetType()) {
 	case "document":
 		d.happened(e, at)
@@ -114,7 +120,12 @@ func (d *Document) acted(p *Person, e *signingv1.SigningEvent, at time.Time) {
 		}
 		return
 	}
+	if p.outdated(e, at) {
+		return
+	}
 	switch e.GetType() {
+	case event.RecipientResent:
+		p.ProviderAt = latest(p.ProviderAt, at)
 	case event.RecipientQueued:
 		p.QueuedAt = earliest(p.QueuedAt, at)
 	case event.RecipientSent:
@@ -168,6 +179,8 @@ func (d *Document) opened(p *Person, e *signingv1.SigningEvent, at time.Time) {
 		if p != nil {
 			message(&p.Messages, e).add(e)
 		}
+	case e.GetAttributes()[attributePurpose] == purposeCorrect, p != nil && p.outdated(e, at):
+		// the sender's link, or one from before a correction: the person opened nothing
 	case e.GetType() == event.LinkFetched:
 		o.RobotAt = earliest(o.RobotAt, at)
 		o.Robots++
@@ -282,9 +295,12 @@ func (d *Document) hold(e *signingv1.SigningEvent, at time.Time) {
 // erase folds document.erased. For a document, only what is not personal stays: that people were sent a document, and when. For a person, the
 // event does not say which one: it has the places of the removed events in the log, so a person whose first event was removed is the one.
 func (d *Document) erase(e *signingv1.SigningEvent) {
-	if e.GetAttributes()["scope"] == "person" {
+	if spans := e.GetAttributes()["sequences"]; e.GetAttributes()["scope"] == "person" {
 		for i := range d.People {
-			if p := &d.People[i]; inSpans(e.GetAttributes()["sequences"], p.First) {
+			switch p := &d.People[i]; {
+			case p.Corrected > 0 && !inSpans(spans, p.Corrected) && inSpans(spans, p.First):
+				p.Former = nil // the addresses before the correction were another person's
+			case inSpans(spans, max(p.First, p.Corrected)):
 				p.forget()
 				d.Erasures++
 			}
@@ -304,12 +320,9 @@ func (p *Person) forget() {
 	if p.State == PersonErased {
 		return
 	}
-	id := ""
-	if p.ID != "" {
-		id = maskedID(p.ID)
-	}
+	p.maskIDs()
 	*p = Person{
-		ID: id, State: PersonErased, First: p.First, ProviderAt: p.ProviderAt, Opened: p.Opened, SignedAt: p.SignedAt, DeclinedAt: p.DeclinedAt,
+		ID: p.ID, Was: p.Was, State: PersonErased, First: p.First, ProviderAt: p.ProviderAt, Opened: p.Opened, SignedAt: p.SignedAt, DeclinedAt: p.DeclinedAt,
 		TextParts: p.TextParts, FirstSent: p.FirstSent, Delivered: p.Delivered,
 	}
 }

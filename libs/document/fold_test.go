@@ -46,10 +46,16 @@ func anyEvent(t *rapid.T, n int) *signingv1.SigningEvent {
 	if rapid.Bool().Draw(t, "waits") {
 		e.Attributes["until"] = begin.Add(9 * time.Hour).Format(time.RFC3339)
 	}
-	if who := rapid.IntRange(0, 4).Draw(t, "who"); who > 0 {
+	e.Attributes["order"] = fmt.Sprintf("event%d", rapid.IntRange(1, 5).Draw(t, "order"))
+	if e.GetType() == event.RecipientCorrected {
+		e.Attributes["scope"] = rapid.SampledFrom([]string{event.AtProvider, event.OwnMessages}).Draw(t, "corrected at")
+		e.Attributes["previous"] = rapid.SampledFrom([]string{"", "p0", "p1"}).Draw(t, "previous")
+		e.Attributes["previous_email"] = "shared@example.com"
+	}
+	if who := rapid.IntRange(0, 5).Draw(t, "who"); who > 0 {
 		e.Recipient = []*signingv1.Recipient{
 			{Id: "p1"}, {Id: "p1", FirstName: "Olivia", LastName: "Nguyen", Email: "shared@example.com"},
-			{Id: "p2", Email: "shared@example.com"}, {FirstName: "Jack", LastName: "Wilson"},
+			{Id: "p2", Email: "shared@example.com"}, {FirstName: "Jack", LastName: "Wilson"}, {Id: "p0", FirstName: "Oliva", Email: "oliva@example.com"},
 		}[who-1]
 	}
 	return e
@@ -123,6 +129,17 @@ func TestSameLawAsPastOf(t *testing.T) {
 		for i, n := 0, rapid.IntRange(1, 12).Draw(rt, "events"); i < n; i++ {
 			e := anyEvent(rt, i+1)
 			e.Type = rapid.SampledFrom(event.PastTypes).Draw(rt, "past type")
+			switch e.GetType() {
+			case event.RecipientSigned, event.RecipientDeclined: // a provider does not correct a person who has signed or declined
+				if e.GetRecipient().GetId() == "p0" {
+					e.Recipient.Id = "p1"
+				}
+			case event.RecipientCorrected: // an id that was replaced is not used again
+				e.Attributes["previous"] = "p0"
+				if e.GetRecipient().GetId() == "p0" {
+					e.Recipient.Id = "p1"
+				}
+			}
 			if e.GetRecipient().GetId() == "" {
 				e.Recipient = nil // the fold also finds a person by a name, which the law of ids does not
 			}

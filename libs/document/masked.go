@@ -16,12 +16,23 @@ func (d *Document) Masked() *Document {
 	c.People = slices.Clone(d.People)
 	for i := range c.People {
 		p := &c.People[i]
-		p.FirstName, p.LastName, p.Email, p.Mobile = "", "", "", ""
-		if p.ID != "" && !d.IsMasked && p.State != PersonErased {
-			p.ID = maskedID(p.ID)
+		p.FirstName, p.LastName, p.Email, p.Mobile, p.Former = "", "", "", "", nil
+		if !d.IsMasked && p.State != PersonErased {
+			p.maskIDs()
 		}
 	}
 	return &c
+}
+
+// maskIDs replaces the ids of the person by their hashes.
+func (p *Person) maskIDs() {
+	if p.ID != "" {
+		p.ID = maskedID(p.ID)
+	}
+	p.Was = slices.Clone(p.Was)
+	for i, id := range p.Was {
+		p.Was[i] = maskedID(id)
+	}
 }
 
 // maskedID returns the name of a person in a masked document: 72 bits of a hash.

@@ -19,6 +19,7 @@ type Next struct {
 const (
 	onSigning = "on signing"
 	whenFixed = "when it is mended"
+	onOrder   = "within a minute" // the enricher takes less than a second, unless the provider is away
 )
 
 func (x *explainer) next() []Next {
@@ -29,6 +30,9 @@ func (x *explainer) next() []Next {
 		}
 	}
 	for i := range x.d.People {
+		if text := x.waitingOrder(i); text != "" {
+			add(Next{When: onOrder, Text: text, Person: i})
+		}
 		x.nextMessages(i, add)
 		x.nextReminders(i, add)
 	}
@@ -65,6 +69,9 @@ func (x *explainer) nextMessages(i int, add func(Next)) {
 	p := &x.d.People[i]
 	for j := range p.Messages {
 		m := &p.Messages[j]
+		if p.formerly(m) { // it does not leave any more
+			continue
+		}
 		x.nextMessage(i, m, add)
 		due := m.SentAt.Add(x.facts.FallbackAfter)
 		if m.Outcome == Sent && m.Expects && m.asks() && x.facts.FallbackAfter > 0 && due.After(x.now) && x.d.wanted(p)(m) && m.Of == "" {

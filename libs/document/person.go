@@ -80,6 +80,16 @@ type Person struct {
 	OutTexts time.Time `json:"ot,omitzero"` // wants no texts
 	InTexts  time.Time `json:"it,omitzero"` // wants them again
 
+	// CorrectedAt is the time of the latest recipient.corrected, and Corrected its sequence. What was reported before says nothing about the person
+	// as corrected, except for a signature.
+	CorrectedAt time.Time `json:"ca,omitzero"`
+	Corrected   uint64    `json:"cs,omitempty"`
+	// OnlyMessages is true if the correction was for the messages of Signrelay: the provider still reports the name and the addresses from before.
+	OnlyMessages bool     `json:"cm,omitempty"`
+	Was          []string `json:"wi,omitempty"` // the provider's ids of the person before corrections
+	Former       []Former `json:"fo,omitempty"` // the names and addresses before corrections, the oldest first
+	Order        Order    `json:"or,omitzero"`  // of the sender or an operator, that has no outcome yet
+
 	Messages  []Message  `json:"ms,omitempty"` // in the order of their first event
 	Reminders []Reminder `json:"rs,omitempty"` // in the order of their first event
 	// FallbackTo is "sms", "email" or "sender": where the document went when the provider could not reach the person.
@@ -164,11 +174,11 @@ func (d *Document) Find(who *signingv1.Recipient) int {
 		return -1
 	}
 	if id := who.GetId(); id != "" {
-		if i := slices.IndexFunc(d.People, func(p Person) bool { return p.ID == id }); i >= 0 || !d.IsMasked && d.Erasures == 0 {
+		if i := slices.IndexFunc(d.People, func(p Person) bool { return p.is(id) }); i >= 0 || !d.IsMasked && d.Erasures == 0 {
 			return i
 		}
 		id = maskedID(id)
-		return slices.IndexFunc(d.People, func(p Person) bool { return p.ID == id })
+		return slices.IndexFunc(d.People, func(p Person) bool { return p.is(id) })
 	}
 	if who.GetEmail() == "" && who.GetFirstName()+who.GetLastName() == "" {
 		return -1
@@ -222,11 +232,17 @@ func (d *Document) person(e *signingv1.SigningEvent, sequence uint64) *Person {
 // learn takes the names and addresses of a report. What Signrelay's own events have, for example the number of a reply, only fills gaps.
 func (p *Person) learn(e *signingv1.SigningEvent) {
 	who, at := e.GetRecipient(), event.Time(e)
-	if p.State == PersonErased || who.GetFirstName()+who.GetLastName()+who.GetEmail()+who.GetMobile() == "" {
+	if p.State == PersonErased || slices.Contains(p.Was, who.GetId()) || who.GetFirstName()+who.GetLastName()+who.GetEmail()+who.GetMobile() == "" {
 		return
 	}
 	own := e.GetVerification() == signingv1.Verification_VERIFICATION_INTERNAL
 	newer := !own && !at.Before(p.KnownAt)
+	if p.OnlyMessages { // the correction replaces what the provider reported before it, until the provider reports something else
+		who = p.unlessFormer(who)
+	}
+	if !p.CorrectedAt.IsZero() && !newer {
+		return // an address that the corrected person does not have is no gap
+	}
 	set := func(field *string, value string) {
 		if value != "" && (newer || *field == "") {
 			*field = value

@@ -103,6 +103,7 @@ func (p *Person) state(d *Document) PersonState {
 	}
 	for i := range p.Messages {
 		switch m := &p.Messages[i]; {
+		case p.formerly(m):
 		case m.arrived():
 			return Told
 		case m.Outcome == Requested, m.Outcome == Deferred:
@@ -155,7 +156,7 @@ func (d *Document) wanted(p *Person) func(*Message) bool {
 	return func(m *Message) bool {
 		switch {
 		case m.asks():
-			return d.State == Waiting && p.SignedAt.IsZero()
+			return d.State == Waiting && p.SignedAt.IsZero() && !p.formerly(m)
 		case d.State == Completed:
 			return m.Kind == "completed"
 		default:

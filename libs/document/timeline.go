@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -308,6 +310,8 @@ func (x *explainer) linkEntry(t *Entry, e *signingv1.SigningEvent) {
 	case e.GetType() == event.LinkSubstituted:
 		t.Kind, t.Title, t.Detail = KindOther, "The message has our own short link", "the outside shortener returned none"
 		t.Reason = e.GetAttributes()[attributeReason]
+	case e.GetType() == event.LinkFetched && e.GetAttributes()[attributePurpose] == purposeCorrect:
+		t.Robot, t.Title, t.Detail = true, "A robot opened the sender’s link for a correction", e.GetAttributes()["client"]
 	case e.GetType() == event.LinkFetched:
 		t.Robot, t.Title, t.Detail = true, "A robot opened "+whose, "it does not count as opened"
 		if client := e.GetAttributes()["client"]; client != "" {
@@ -315,6 +319,11 @@ func (x *explainer) linkEntry(t *Entry, e *signingv1.SigningEvent) {
 		}
 	case e.GetAttributes()[attributePurpose] == purposeDownload:
 		t.Title, t.Detail = "The signed document was fetched by "+whose, ""
+	case e.GetAttributes()[attributePurpose] == purposeCorrect:
+		t.Title, t.Detail = "The sender opened the link to correct a signer", ""
+		if t.Person >= 0 {
+			t.Title = "The sender opened the link to correct " + x.name(t.Person)
+		}
 	default:
 		t.Title = "A person opened " + whose
 		t.Detail = "a browser fetched it; a robot that calls itself one is possible"
@@ -327,8 +336,11 @@ func (x *explainer) linkEntry(t *Entry, e *signingv1.SigningEvent) {
 	}
 }
 
-// purposeDownload is the purpose of the link to a signed document.
-const purposeDownload = "download"
+// The purposes of links that do not lead to the signature.
+var (
+	purposeDownload = notification.PurposeName(notifyv1.Link_PURPOSE_DOWNLOAD) // to the signed document
+	purposeCorrect  = notification.PurposeName(notifyv1.Link_PURPOSE_CORRECT)  // of the sender, to correct a person
+)
 
 func (x *explainer) reminderEntry(t *Entry, e *signingv1.SigningEvent) {
 	t.Kind = KindOther
@@ -367,7 +379,7 @@ func (x *explainer) reminderEntry(t *Entry, e *signingv1.SigningEvent) {
 
 var cancelWords = map[string]string{
 	event.OverSigned: "the person has signed", event.OverDeclined: "the person declined", event.OverDocument: "the document has ended",
-	event.OverOptedOut: "the person wants no messages", "off": "the settings have no reminders", "operator": "an operator cancelled it",
+	event.OverOptedOut: "the person wants no messages", event.OverCorrected: "the person was corrected, and is invited again", "off": "the settings have no reminders", "operator": "an operator cancelled it",
 }
 
 // factEntry is the entry of what the provider reported, of what a person did, and of what operators did.
@@ -416,8 +428,8 @@ func (x *explainer) factEntry(t *Entry, s event.Stored) {
 	case event.OperatorActed:
 		t.Reason = e.GetAttributes()[event.AttributeAction]
 		t.Title = ActionWords(t.Reason)
-	case event.ResendRequested:
-		t.Title = "An operator asked for the invitation of " + who + " once more"
+	case event.ResendRequested, event.RecipientResent, event.ResendRefused, event.CorrectionRequested, event.RecipientCorrected, event.CorrectionRefused:
+		x.orderEntry(t, e, who)
 	case event.OtherRecorded:
 		t.Title, t.Detail = upper(x.provider())+" reported something else", e.GetProviderType()
 	}

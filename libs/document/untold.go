@@ -75,6 +75,13 @@ func (x *explainer) untold() []Untold {
 // untoldPerson returns what a person did not get: of the messages that the person should have, the latest one on each channel.
 func (x *explainer) untoldPerson(i int) (all []Untold) {
 	p := &x.d.People[i]
+	if p.Order.ID != "" {
+		defer func() {
+			for j := range all {
+				all[j].Mends = "This was asked for " + x.ago(p.Order.At) + ": " + x.waitingOrder(i) + "."
+			}
+		}()
+	}
 	switch {
 	case p.State == PersonErased:
 		return nil
@@ -87,7 +94,7 @@ func (x *explainer) untoldPerson(i int) (all []Untold) {
 	wanted := x.d.wanted(p)
 	var latest *Message
 	for j := range p.Messages {
-		if m := &p.Messages[j]; (wanted(m) || m.Outcome == Held) && (latest == nil || !m.At.Before(latest.At)) {
+		if m := &p.Messages[j]; (wanted(m) || m.Outcome == Held) && !p.formerly(m) && (latest == nil || !m.At.Before(latest.At)) {
 			latest = m
 		}
 	}
@@ -97,6 +104,7 @@ func (x *explainer) untoldPerson(i int) (all []Untold) {
 			m := &p.Messages[j]
 			same := m.Kind == latest.Kind && m.Number == latest.Number && !x.later(p.Messages, m)
 			switch {
+			case p.formerly(m):
 			case m.Outcome == Held, same && m.problem():
 				all = append(all, x.untoldMessage(i, m, x.reached(p, m)))
 			case same && m.Outcome == Deferred:
@@ -120,6 +128,9 @@ func (x *explainer) untoldPerson(i int) (all []Untold) {
 		all = append(all, u)
 	case p.State == NotYet && latest == nil:
 		u := Untold{Person: i, Name: x.name(i), Because: "nothing was sent to this person yet", Minor: true}
+		if !p.CorrectedAt.IsZero() {
+			u.Because = "the person was corrected, and the new invitation is not on its way yet"
+		}
 		if x.waitsForOther(p) {
 			u.Reason, u.Because, u.Mends = "not-their-turn", "another person signs first", "It goes by itself when the turn comes."
 		}
@@ -202,11 +213,11 @@ func (d *Document) byID(id string) int {
 		return -1
 	}
 	if d.IsMasked || d.Erasures > 0 {
-		if i := slices.IndexFunc(d.People, func(p Person) bool { return p.ID == maskedID(id) }); i >= 0 {
+		if i := slices.IndexFunc(d.People, func(p Person) bool { return p.is(maskedID(id)) }); i >= 0 {
 			return i
 		}
 	}
-	return slices.IndexFunc(d.People, func(p Person) bool { return p.ID == id })
+	return slices.IndexFunc(d.People, func(p Person) bool { return p.is(id) })
 }
 
 // blame says whose fault it is. It never blames the signer.
@@ -235,7 +246,7 @@ func blame(whose outcome.Fault, is Outcome, channel string) string {
 // counts as an e-mail.
 func (p *Person) Told() (channels []string) {
 	for _, c := range event.Channels {
-		reached := slices.ContainsFunc(p.Messages, func(m Message) bool { return m.asks() && m.Channel == c.Name && m.arrived() })
+		reached := slices.ContainsFunc(p.Messages, func(m Message) bool { return m.asks() && m.Channel == c.Name && m.arrived() && !p.formerly(&m) })
 		if reached || c.Name == emailName && !p.ProviderAt.IsZero() && !p.UndeliverableAt.After(p.ProviderAt) {
 			channels = append(channels, c.Name)
 		}

@@ -161,6 +161,8 @@ var causes = map[string]cause{
 	"not-their-turn":      {"another person signs first", "It goes by itself when the turn comes."},
 	"not-listed":          {"{provider} does not list the person any more", ""},
 	"provider-reminds":    {"{provider} reminds the person itself", ""},
+	"provider-writes":     {"{provider} invites the person itself", ""},
+	"corrected":           {"the person was corrected meanwhile", ""},
 	"unconfirmed":         {"the callback is not authenticated, and {provider} does not confirm it", "Set the secret of the source, so that callbacks are verified."},
 	"no-sender-address":   {"neither the settings nor {provider} have an address of the sender", "Set notify.sender in the source's settings."},
 	"quiet-hours":         {"it is night where the person is", byItself},

@@ -165,6 +165,9 @@ func (w *world) fill(document string, p person) {
 	put(flow.Jobs, "work.repair-"+keptOr(document), `{"plan":{"action":"repair"},"selection":{"keys":["dead.1"],"subject":"`+flow.SendSubject("sms", "acme", "pleasesign", document)+
 		`","body":"`+base64.StdEncoding.EncodeToString(data)+`"}}`)
 	put(flow.Jobs, "work.resend-"+keptOr(document), `{"plan":{"action":"resend"},"selection":{"document":{"source":"acme","provider":"pleasesign","id":"`+document+`"},"recipient":"`+p.id+`"}}`)
+	// The new address of a correction that waits is in no event yet, and its person has another id.
+	put(flow.Jobs, "work.correct-"+keptOr(document), `{"plan":{"action":"correct"},"selection":{"document":{"source":"acme","provider":"pleasesign","id":"`+document+
+		`"},"recipient":"misspelled","details":{"FirstName":"`+p.first+`","LastName":"`+p.last+`","Email":"`+p.email+`","Mobile":"`+p.mobile+`"}}}`)
 	put(flow.Jobs, "plan.filter-"+keptOr(document), `{"plan":{"action":"replay"},"selection":{"filter":{"document":"`+document+`"}}}`)
 	put(flow.Jobs, "work.callback-"+keptOr(document), `{"plan":{"action":"repair-callback"},"selection":{"keys":["quarantined.1"],"subject":"`+flow.QuarantineSubject("acme", "pleasesign", "unreadable")+
 		`","body":"`+base64.StdEncoding.EncodeToString([]byte(`{"document_id":"`+document+`","email":"`+p.email+`","mobile":"`+p.mobile+`"}`))+`"}}`)

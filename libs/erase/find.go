@@ -643,7 +643,7 @@ func (s *search) entryMatches(bucket, key string, value []byte) bool {
 }
 
 // workMatches reports whether a stored plan or the work of a job is about the target: it names the document, or it has the repaired content of one
-// of its messages. The work of an erasure stays, because its own job needs it to the end.
+// of its messages, or the new address of a corrected person. The work of an erasure stays, because its own job needs it to the end.
 func (s *search) workMatches(key string, value []byte) bool {
 	var w struct { // as libs/operate stores it
 		Plan      struct{ Action string }
@@ -654,6 +654,7 @@ func (s *search) workMatches(key string, value []byte) bool {
 			Subject   string // of the repaired message
 			Body      []byte
 			Query     []byte
+			Details   struct{ Email, Mobile string } // of a corrected person
 		}
 	}
 	work := strings.HasPrefix(key, "work.")
@@ -668,8 +669,9 @@ func (s *search) workMatches(key string, value []byte) bool {
 	}
 	if d := w.Selection.Document; d != nil {
 		is := Document{d.Source, d.Provider, event.DocumentToken(d.ID)}
-		if s.Person != nil {
-			return w.Selection.Recipient != "" && s.people[is][event.DocumentToken(w.Selection.Recipient)]
+		if s.Person != nil { // the log has no event yet with the new address of a correction that waits
+			named := w.Selection.Recipient != "" && s.people[is][event.DocumentToken(w.Selection.Recipient)]
+			return named || s.Person.in(w.Selection.Details.Email) || s.Person.in(w.Selection.Details.Mobile)
 		}
 		return s.wants(is)
 	}

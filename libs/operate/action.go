@@ -16,6 +16,7 @@ const (
 	Release         Action = "release"          // send held messages although they are beyond a limit
 	ReleaseChannels Action = "release-channels" // try the held messages of channels now
 	Resend          Action = "resend"           // a person's invitation once more
+	Correct         Action = "correct"          // a person's name and addresses; the person is then invited again
 	CancelReminders Action = "cancel-reminders" // of a person or of all people of a document
 	ArchiveAgain    Action = "archive"          // store the files of a completed document
 	Erase           Action = "erase"            // remove a document from all places
@@ -29,20 +30,20 @@ const (
 
 // Actions are all actions.
 var Actions = []Action{
-	Replay, Drop, Repair, ReplayCallbacks, RepairCallback, DropCallbacks, Release, ReleaseChannels, Resend, CancelReminders, ArchiveAgain, Erase, HoldDocument,
-	ReleaseDocument,
+	Replay, Drop, Repair, ReplayCallbacks, RepairCallback, DropCallbacks, Release, ReleaseChannels, Resend, Correct, CancelReminders, ArchiveAgain, Erase,
+	HoldDocument, ReleaseDocument,
 }
 
 // The actions by the process that may run their jobs. ingest reads callbacks, and the keeper erases; the console has no right to either.
 var (
-	ConsoleActions = []Action{Replay, Drop, Repair, DropCallbacks, Release, ReleaseChannels, Resend, CancelReminders, ArchiveAgain}
+	ConsoleActions = []Action{Replay, Drop, Repair, DropCallbacks, Release, ReleaseChannels, Resend, Correct, CancelReminders, ArchiveAgain}
 	IngestActions  = []Action{ReplayCallbacks, RepairCallback}
 	KeeperActions  = []Action{Erase, HoldDocument, ReleaseDocument}
 )
 
 // ofDocument reports whether the action is about Selection.Document.
 func (a Action) ofDocument() bool {
-	return slices.Contains([]Action{Resend, CancelReminders, ArchiveAgain, Erase, HoldDocument, ReleaseDocument}, a)
+	return slices.Contains([]Action{Resend, Correct, CancelReminders, ArchiveAgain, Erase, HoldDocument, ReleaseDocument}, a)
 }
 
 // what is the kind of stuck work that the action takes; empty for none.

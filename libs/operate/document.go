@@ -13,7 +13,6 @@ import (
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // The reasons of RefusedError, besides those for which a document does not wait for a person any more (event.Standing).
@@ -25,6 +24,9 @@ const (
 	UnderHold     = "under-hold"     // a document under a legal hold is not erased
 	NotUnderHold  = "not-under-hold" // there is no hold to end
 	NoChannelLeft = "no-channel"     // the invitation could not be sent on any of the chosen channels before
+	NotSupported  = "not-supported"  // the provider's API sends no message on request
+	TooSoon       = "too-soon"       // the provider accepts no request for its message yet
+	Unchanged     = "unchanged"      // the person has these details already
 )
 
 func (d Document) signer(recipient string) event.Signer {
@@ -41,6 +43,8 @@ func (o *Operator) freezeDocument(ctx context.Context, w *work) error {
 	switch w.Plan.Action {
 	case Resend:
 		return o.freezeResend(ctx, w, d)
+	case Correct:
+		return o.freezeCorrect(ctx, w, d)
 	case CancelReminders:
 		return o.freezeReminders(ctx, w, d)
 	case ArchiveAgain:
@@ -54,79 +58,6 @@ func (o *Operator) freezeDocument(ctx context.Context, w *work) error {
 	default:
 		return &SelectionError{fmt.Sprintf("there is no action %q", w.Plan.Action)}
 	}
-}
-
-// freezeResend plans a person's invitation once more. Only the provider knows the addresses, so the plan goes by the person's earlier invitations.
-func (o *Operator) freezeResend(ctx context.Context, w *work, d Document) error {
-	who := w.Selection.Recipient
-	if who == "" {
-		return &SelectionError{"choose the person who gets the invitation once more"}
-	}
-	for _, name := range w.Selection.Channels {
-		if !slices.Contains(event.ChannelNames(), name) {
-			return &SelectionError{fmt.Sprintf("there is no channel %q", name)}
-		}
-	}
-	is, err := o.signing().Standing(ctx, d.signer(who))
-	if err != nil {
-		return err
-	}
-	if is.Over != "" {
-		return &RefusedError{is.Over, "the invitation is not sent again: " + map[string]string{
-			event.OverSigned: "the person has signed", event.OverDeclined: "the person has declined", event.OverDocument: "the document has ended",
-			event.OverOptedOut: "the person does not want messages about the document",
-		}[is.Over]}
-	}
-	known, requested, suppressed := false, map[string]bool{}, map[string]string{}
-	for s, err := range o.signing().Life(ctx, d.signer("")) {
-		if err != nil {
-			return err
-		}
-		e := s.Event
-		if e.GetRecipient().GetId() != who {
-			continue
-		}
-		known = true
-		if channel := e.GetNotice().GetChannel(); e.GetNotice().GetKind() == event.KindName(notifyv1.Kind_KIND_INVITATION) {
-			switch e.GetType() {
-			case event.NotificationRequested:
-				requested[channel] = true
-			case event.NotificationSuppressed:
-				suppressed[channel] = e.GetNotice().GetReason()
-			}
-		}
-	}
-	if !known {
-		return &RefusedError{NotListed, "the log has no event of this person on the document"}
-	}
-	t, err := o.newTally(ctx, true)
-	if err != nil {
-		return err
-	}
-	if len(w.Selection.Channels) == 0 {
-		for _, name := range event.ChannelNames() {
-			if requested[name] {
-				w.Selection.Channels = append(w.Selection.Channels, name)
-			}
-		}
-	}
-	for _, name := range w.Selection.Channels {
-		switch {
-		case !requested[name] && suppressed[name] != "":
-			t.stay(name, suppressed[name], 1)
-		case t.foresee.HeldOn(name) != "":
-			t.again[Staying{Channel: name, Reason: t.foresee.HeldOn(name)}]++
-		default:
-			t.leave(name, nil, personHash(who))
-		}
-	}
-	t.into(&w.Plan)
-	if len(t.leaves)+len(t.again) == 0 {
-		return &RefusedError{NoChannelLeft, "the person's earlier invitations could not be sent on the chosen channels" + stays(w.Plan.Stays)}
-	}
-	w.Plan.Rows = []Row{{Stage: flow.Enricher, What: "invitation", Count: 1, People: 1}}
-	w.Items = []frozen{{Key: "resend", Hash: contentHash([]byte(is.Sending))}}
-	return nil
 }
 
 // Reminder is a reminder that is scheduled for a person of a document.

@@ -21,6 +21,7 @@ import (
 	"github.com/signrelay/signrelay/libs/operate"
 	"github.com/signrelay/signrelay/libs/optout"
 	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/quarantine"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -379,6 +380,166 @@ func TestResend(t *testing.T) {
 	w.happened(event.DocumentVoided, "d", "", func(e *signingv1.SigningEvent) { e.OccurredAt = timestamppb.New(time.Now()) })
 	if _, err := w.operator.Start(t.Context(), late.Token, user); !errors.As(err, new(*operate.ChangedError)) {
 		t.Errorf("the document ended after the plan: %v", err)
+	}
+}
+
+// A person whom the provider invites gets the provider's own message once more, not more often than the provider accepts it.
+func TestResendByTheProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := &operate.Document{Source: "acme", Provider: "pleasesign", ID: "d"}
+	invited := func(person string, at time.Time) {
+		w.happened(event.RecipientSent, "d", person, func(e *signingv1.SigningEvent) { e.Provider, e.OccurredAt = "pleasesign", timestamppb.New(at) })
+	}
+	now := time.Now().Truncate(time.Second)
+	invited("early", now.Add(-31*time.Minute))
+	invited("late", now.Add(-29*time.Minute))
+	p, _ := w.do(operate.Resend, operate.Selection{Document: d, Recipient: "early"})
+	if asked := w.events(event.ResendRequested); !p.AtProvider || len(asked) != 1 || asked[0].GetAttributes()["channels"] != event.ByProvider || asked[0].GetId() != p.Order() {
+		t.Errorf("%+v: %v", p, asked)
+	}
+	if got := p.Summary(); got != "The provider sends its own message to 1 person once more." {
+		t.Errorf("%q", got)
+	}
+	for name, c := range map[string]struct {
+		of     operate.Selection
+		reason string
+		says   string
+	}{
+		"too soon": {
+			operate.Selection{Document: d, Recipient: "late"}, operate.TooSoon,
+			now.Add(time.Minute + time.Minute - time.Nanosecond).UTC().Format("15:04 UTC"),
+		},
+		"an API without it": {
+			operate.Selection{Document: &operate.Document{Source: "acme", Provider: "clickwrap", ID: "d"}, Recipient: "p", Channels: []string{event.ByProvider}},
+			operate.NotSupported, "Clickwrap sends no message on request",
+		},
+	} {
+		w.happened(event.RecipientSent, "d", "p")
+		_, err := w.operator.Plan(t.Context(), operate.Resend, c.of, user, reason)
+		if refused := new(operate.RefusedError); !errors.As(err, &refused) || refused.Reason != c.reason || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %s", name, err, c.says)
+		}
+	}
+	mixed := operate.Selection{Document: d, Recipient: "early", Channels: []string{"sms", event.ByProvider}}
+	if _, err := w.operator.Plan(t.Context(), operate.Resend, mixed, user, reason); !errors.As(err, new(*operate.SelectionError)) {
+		t.Errorf("the provider and a channel: %v", err)
+	}
+}
+
+// A correction is one event with the details, by whom and why. The plan and the job have the details only until the job ends.
+func TestCorrect(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := &operate.Document{Source: "acme", Provider: "pleasesign", ID: "d"}
+	own := &operate.Document{Source: "acme", Provider: "clickwrap", ID: "d"}
+	for _, d := range []*operate.Document{at, own} {
+		for _, person := range []string{"waits", "signed"} {
+			w.happened(event.RecipientSent, "d", person, func(e *signingv1.SigningEvent) {
+				e.Provider = d.Provider
+				e.Recipient.FirstName, e.Recipient.LastName, e.Recipient.Email = "Jayne", "Doe", "jayne@example.com"
+			})
+		}
+	}
+	w.happened(event.RecipientSigned, "d", "signed", func(e *signingv1.SigningEvent) { e.Provider = at.Provider })
+	to := &pack.Details{FirstName: "Jane", LastName: "Doe", Email: "jane@example.com", Mobile: "+61491570313"}
+	was := &pack.Details{FirstName: "Jayne", LastName: "Doe", Email: " jayne@example.com"}
+	for name, c := range map[string]struct {
+		of     operate.Selection
+		reason string // empty for a mistake in the selection
+	}{
+		"signed":          {operate.Selection{Document: at, Recipient: "signed", Details: to}, event.OverSigned},
+		"a stranger":      {operate.Selection{Document: at, Recipient: "stranger", Details: to}, operate.NotListed},
+		"nothing changed": {operate.Selection{Document: at, Recipient: "waits", Details: was}, operate.Unchanged},
+		"no person":       {operate.Selection{Document: at, Details: to}, ""},
+		"no details":      {operate.Selection{Document: at, Recipient: "waits"}, ""},
+		"no last name":    {operate.Selection{Document: at, Recipient: "waits", Details: &pack.Details{FirstName: "Jane", Email: "jane@example.com"}}, ""},
+		"not for this provider": {
+			operate.Selection{Document: at, Recipient: "waits", Details: &pack.Details{FirstName: "Jane", LastName: "Doe", Email: "jane@example.com", Mobile: "+13175551234"}}, "",
+		},
+	} {
+		_, err := w.operator.Plan(t.Context(), operate.Correct, c.of, user, reason)
+		refused := new(operate.RefusedError)
+		if c.reason == "" && !errors.As(err, new(*operate.SelectionError)) || c.reason != "" && (!errors.As(err, &refused) || refused.Reason != c.reason) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	p, j := w.do(operate.Correct, operate.Selection{Document: at, Recipient: "waits", Details: to})
+	asked := w.events(event.CorrectionRequested)
+	if len(asked) != 1 || asked[0].GetId() != j.OrderOf() || asked[0].GetAttributes()["by"] != user || asked[0].GetAttributes()["reason"] != reason {
+		t.Fatalf("%v", asked)
+	}
+	if who := asked[0].GetRecipient(); who.GetId() != "waits" || who.GetFirstName() != "Jane" || who.GetEmail() != to.Email || who.GetMobile() != to.Mobile {
+		t.Errorf("%v", who)
+	}
+	if !p.AtProvider || !strings.HasPrefix(p.Summary(), "The provider corrects the person") {
+		t.Errorf("%+v: %s", p, p.Summary())
+	}
+	if p := w.plan(operate.Correct, operate.Selection{Document: own, Recipient: "waits", Details: to}); p.AtProvider || !strings.HasPrefix(p.Summary(), "The messages of Signrelay go") {
+		t.Errorf("%+v: %s", p, p.Summary())
+	}
+	changed := w.plan(operate.Correct, operate.Selection{Document: own, Recipient: "waits", Details: to})
+	w.happened(event.RecipientSigned, "d", "waits")
+	if _, err := w.operator.Start(t.Context(), changed.Token, user); !errors.As(err, new(*operate.ChangedError)) {
+		t.Errorf("the person signed after the plan: %v", err)
+	}
+}
+
+// What became of an order is said in one sentence. The provider's explanation is only for a reader of personal data.
+func TestOutcomeWords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := operate.Document{Source: "acme", Provider: "clickwrap", ID: "d"}
+	outcome := func(typ string, attributes ...string) func(string) {
+		return func(order string) {
+			w.happened(typ, "d", "p", func(e *signingv1.SigningEvent) {
+				e.Attributes = map[string]string{event.AttributeOrder: order}
+				for i := 0; i < len(attributes); i += 2 {
+					e.Attributes[attributes[i]] = attributes[i+1]
+				}
+			})
+		}
+	}
+	notice := func(typ, channel, reason string) func(string) {
+		return func(order string) {
+			w.happened(typ, "d", "p", func(e *signingv1.SigningEvent) {
+				e.Notice = &signingv1.Notice{NotificationId: channel, Kind: "invitation", Channel: channel, Reason: reason, EventId: order}
+			})
+		}
+	}
+	outcome(event.RecipientCorrected, "scope", event.AtProvider)("another order")
+	if all, err := w.operator.Outcome(t.Context(), d, "order"); err != nil || len(all) != 0 {
+		t.Fatalf("the outcome of another order counts: %v, %v", all, err)
+	}
+	refused := outcome(event.CorrectionRefused, "reason", "refused", "message", "jane@example.com is unknown.")
+	notMade, made := notice(event.NotificationSuppressed, "sms", "no-address"), notice(event.NotificationRequested, "email", "")
+	for n, c := range []struct {
+		happens []func(order string)
+		want    string
+		done    bool
+	}{
+		{nil, "", false},
+		{[]func(string){notMade}, "The invitation is not sent again: not by text (no address).", false},
+		{[]func(string){notMade, made}, "The invitation is on its way once more by e-mail. Not by text (no address).", true},
+		{[]func(string){refused}, "The person is not corrected: PleaseSign did not accept it.", false},
+		{[]func(string){outcome(event.ResendRefused, "reason", "provider-silent")}, "The invitation is not sent again: PleaseSign sends no messages to the person.", false},
+		{[]func(string){outcome(event.RecipientResent)}, "PleaseSign sent its message to the person once more.", true},
+		{[]func(string){outcome(event.RecipientCorrected, "scope", event.AtProvider)}, "The person is corrected at PleaseSign. The new invitation is on its way.", true},
+		{[]func(string){outcome(event.RecipientCorrected, "scope", event.OwnMessages)}, "The person is corrected for the messages of Signrelay, not at PleaseSign. The new invitation is on its way.", true},
+	} {
+		order := fmt.Sprint("order ", n)
+		for _, f := range c.happens {
+			f(order)
+		}
+		all, err := w.operator.Outcome(t.Context(), d, order)
+		w.must(err)
+		if text, done := operate.OutcomeWords(all, "PleaseSign", false); text != c.want || done != c.done {
+			t.Errorf("%q, %v, want %q", text, done, c.want)
+		}
+		if text, _ := operate.OutcomeWords(all, "PleaseSign", true); strings.Contains(c.want, "accept it") && !strings.HasSuffix(text, "accept it: jane@example.com is unknown.") {
+			t.Errorf("%q", text)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/prices"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
 // MostItems is the largest number of items of a plan. At 10 items a second they take 17 minutes.
@@ -44,11 +45,13 @@ type Selection struct {
 
 	Document  *Document `json:"document,omitempty"`
 	Recipient string    `json:"recipient,omitempty"` // the provider's id of a person on the document
-	Channels  []string  `json:"channels,omitempty"`  // of a resent invitation, or of released messages
-	Body      []byte    `json:"body,omitempty"`      // the repaired content of one dead letter or callback
-	Query     []byte    `json:"query,omitempty"`     // the repaired query of one callback
-	Subject   string    `json:"subject,omitempty"`   // of the message that is repaired; Plan sets it, and an erasure reads the content by it
-	Rate      int       `json:"rate,omitempty"`      // items a second; 0 is DefaultRate
+	Channels  []string  `json:"channels,omitempty"`  // of a resent invitation, or of released messages; event.ByProvider alone for the provider's own
+	// Details are the name and the addresses of a corrected person, as recipient.CheckDetails returns them. They are personal data.
+	Details *pack.Details `json:"details,omitempty"`
+	Body    []byte        `json:"body,omitempty"`    // the repaired content of one dead letter or callback
+	Query   []byte        `json:"query,omitempty"`   // the repaired query of one callback
+	Subject string        `json:"subject,omitempty"` // of the message that is repaired; Plan sets it, and an erasure reads the content by it
+	Rate    int           `json:"rate,omitempty"`    // items a second; 0 is DefaultRate
 }
 
 // Plan is what an action would do. It has no personal data, except for Diff.
@@ -70,6 +73,8 @@ type Plan struct {
 	Stays  []Staying `json:"stays,omitempty"`  // messages that do not leave, and items that are not in the plan
 	Held   []Staying `json:"held,omitempty"`   // messages that would be held again at once
 	Waits  int       `json:"waits,omitempty"`  // of those in Leaves: they wait for the end of the quiet hours
+	// AtProvider is true if the provider corrects the person, or sends its own message once more.
+	AtProvider bool `json:"at_provider,omitempty"`
 	// Unknown is the number of items of which it is unknown whether their message was sent. The stage looks in the log first, and marks what it
 	// sends again as a possible duplicate.
 	Unknown int `json:"unknown,omitempty"`

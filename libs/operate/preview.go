@@ -24,7 +24,7 @@ func (o *Operator) Preview(ctx context.Context, action Action, s Selection) (Pla
 
 // Effect identifies what a plan does, so that a user who saw one plan does not start another.
 func (p Plan) Effect() (string, error) {
-	data, err := json.Marshal([]any{p.Action, p.Items, p.Rows, p.Leaves, p.People, p.Stays, p.Held, p.Unknown, p.Places})
+	data, err := json.Marshal([]any{p.Action, p.Items, p.Rows, p.Leaves, p.People, p.Stays, p.Held, p.Unknown, p.Places, p.AtProvider})
 	if err != nil {
 		return "", fmt.Errorf("encode a plan: %w", err)
 	}

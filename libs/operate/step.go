@@ -13,6 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/quarantine"
+	"github.com/signrelay/signrelay/libs/recipient"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -140,7 +141,7 @@ func (o *Operator) stepDocument(w work) doer {
 	d := *w.Selection.Document
 	about := About{Source: d.Source, Provider: d.Provider, Document: d.ID, Recipient: w.Selection.Recipient}
 	return func(ctx context.Context, f frozen, repeated bool) (result, error) {
-		id := event.DerivedID(w.Plan.ID, "operate", f.Key)
+		id := OrderID(w.Plan.ID, f.Key)
 		switch w.Plan.Action {
 		case Resend:
 			e := aboutEventOf(about, event.ResendRequested, o.now())
@@ -148,6 +149,11 @@ func (o *Operator) stepDocument(w work) doer {
 			e.Attributes = map[string]string{
 				event.AttributeChannels: channelNames(w.Selection), attributeBy: w.Plan.By, attributeReason: w.Plan.Reason, attributePlan: w.Plan.ID,
 			}
+			return result{}, o.publish(ctx, e, repeated)
+		case Correct:
+			e := aboutEventOf(about, event.CorrectionRequested, o.now())
+			e.Id, e.Recipient = id, recipient.Corrected(w.Selection.Recipient, *w.Selection.Details)
+			e.Attributes = map[string]string{attributeBy: w.Plan.By, attributeReason: w.Plan.Reason, attributePlan: w.Plan.ID}
 			return result{}, o.publish(ctx, e, repeated)
 		case CancelReminders:
 			of := about

@@ -34,6 +34,8 @@ func (a Action) Words() (verb, noun string) {
 		return "Try now", "channel"
 	case Resend:
 		return "Send again", "invitation"
+	case Correct:
+		return "Correct", "person"
 	case CancelReminders:
 		return "Cancel", "reminder"
 	case ArchiveAgain:
@@ -66,6 +68,8 @@ func (a Action) Consequence() string {
 		return "They are removed for good. No message leaves for them."
 	case ReplayCallbacks, RepairCallback:
 		return "Events that are not in the log are stored, and messages may be sent for them. Callbacks that still cannot be read stay in quarantine."
+	case Correct:
+		return "Nothing more goes to the addresses from before, and links in earlier messages stop working."
 	case CancelReminders:
 		return "These people are not reminded of the document any more, unless it is sent again. They get no message about that."
 	case ArchiveAgain:
@@ -85,7 +89,14 @@ func (a Action) Consequence() string {
 
 // Summary says in one or two sentences what the plan does.
 func (p Plan) Summary() string {
-	if text := p.Action.Consequence(); text != "" {
+	switch text := p.Action.Consequence(); {
+	case p.Action == Correct && p.AtProvider:
+		return "The provider corrects the person, who is then invited again. " + text
+	case p.Action == Correct:
+		return "The messages of Signrelay go to the corrected person, who is invited again; the provider keeps the old details, because its API corrects no person. " + text
+	case p.Action == Resend && p.AtProvider:
+		return "The provider sends its own message to 1 person once more."
+	case text != "":
 		return text
 	}
 	var leave []string

@@ -87,6 +87,8 @@ var commands = []command{
 	{"reminders list", "[<document>]", "list the scheduled reminders, the next ones first", jsonFlag, remindersList},
 	{"reminders cancel", aDocument, "cancel a document's scheduled reminders, also the later ones", reminderFlags("cancel"), remindersCancel},
 	{"reminders now", aDocument, "make a document's next reminders due at once", reminderFlags("make"), remindersNow},
+	{"recipient correct", aDocument, "correct a person's name and addresses, invite the person again, and wait for the outcome", correctFlags, recipientCorrect},
+	{"recipient resend", aDocument, "send a person's invitation once more, and wait for the outcome", resendFlags, recipientResend},
 	{"reconcile", "<provider>/<source>", "ask the provider for facts that no callback brought, and store them", reconcileFlags, reconcile},
 	{"source check", aSource, "compare what the provider has registered with the settings", sourceCheckFlags, sourceCheck},
 	{"source connect", aSource, "register our address and secret at the provider, or say what to enter there", sourceConnectFlags, sourceConnect},
