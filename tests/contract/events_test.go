@@ -55,6 +55,7 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 	replay(t, h)
 	remind(t, h)
 	resend(t, h)
+	order(t, h)
 	eraseOne(t, h)
 
 	asyncapi := read(t, "asyncapi.yaml")
@@ -215,6 +216,37 @@ func remind(t *testing.T, h *testenv.Env) {
 	})
 	if output, err := h.Command(t, "reminders", "now", "--yes", document); err != nil {
 		t.Errorf("%v: %s", err, output)
+	}
+}
+
+// order lets PleaseSign write to a person twice within 30 minutes, which it refuses, and corrects a person who is not on the document.
+func order(t *testing.T, h *testenv.Env) {
+	t.Helper()
+	document := h.Play(t, "pleasesign", "bounced")[0]
+	mia := ""
+	h.Until(t, "PleaseSign's e-mail has bounced", func() bool {
+		for stored, err := range (event.Log{JS: h.JetStream(t), Stream: flow.Signing}).Document(
+			t.Context(), event.Signer{Source: "demo", Provider: "pleasesign", Document: document}, []string{event.RecipientUndeliverable}) {
+			if err == nil {
+				mia = stored.Event.GetRecipient().GetId()
+			}
+		}
+		return mia != ""
+	})
+	for i, o := range []struct {
+		typ, person string
+		attributes  map[string]string
+	}{
+		{event.ResendRequested, mia, map[string]string{event.AttributeChannels: event.ByProvider}},
+		{event.ResendRequested, mia, map[string]string{event.AttributeChannels: event.ByProvider}},
+		{event.CorrectionRequested, "nobody", nil},
+	} {
+		m, err := event.Message(t.Context(), &signingv1.SigningEvent{
+			Id: event.DerivedID("", fmt.Sprint(o.typ, i), t.Name()), Source: "demo", Provider: "pleasesign", Type: o.typ, OccurredAt: timestamppb.Now(),
+			Verification: signingv1.Verification_VERIFICATION_INTERNAL, Document: &signingv1.Document{Id: document}, Attributes: o.attributes,
+			Recipient: &signingv1.Recipient{Id: o.person, FirstName: "Mia", LastName: "Kelly", Email: "mia@example.com"},
+		})
+		h.Publish(t, m, err)
 	}
 }
 
