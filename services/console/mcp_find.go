@@ -154,6 +154,9 @@ func findDocuments(r *Request, in findArguments) (out foundDocuments, err error)
 	if err != nil {
 		return out, err
 	}
+	if err := r.Console.limit(r); err != nil { // a model shares the allowance of its user with the pages
+		return out, err
+	}
 	x, err := r.Console.reach(r.Context())
 	if err != nil {
 		return out, err

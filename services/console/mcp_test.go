@@ -275,6 +275,19 @@ func TestModelOpensADocumentByItsPublicID(t *testing.T) {
 	}
 }
 
+// A model's searches have the allowance of the pages: 40 at once. It is told when to search again.
+func TestModelsSearchesAreLimited(t *testing.T) {
+	t.Parallel()
+	s := fill(t, "look")
+	m := s.model("", "")
+	for range 40 {
+		m.must("find_documents", args{"query": "wil"}, nil)
+	}
+	m.refuses("find_documents", args{"query": "wil"}, "20 searches a second", "Wait a second")
+	s.now = s.now.Add(time.Second)
+	m.must("find_documents", args{"query": "wil"}, nil)
+}
+
 // Without the role private no response has personal data, whatever the call: results, refusals and the list of tools.
 func TestModelWithoutPrivateSeesNothingPersonal(t *testing.T) {
 	t.Parallel()
