@@ -36,8 +36,8 @@ type Order struct {
 // is reports whether an id of the provider is the person's, or was it before a correction.
 func (p *Person) is(id string) bool { return p.ID == id || slices.Contains(p.Was, id) }
 
-// formerly reports whether a message was made before the latest correction of its person.
-func (p *Person) formerly(m *Message) bool { return m.At.Before(p.CorrectedAt) }
+// Formerly reports whether a message was made before the latest correction of its person.
+func (p *Person) Formerly(m *Message) bool { return m.At.Before(p.CorrectedAt) }
 
 // outdated reports whether what a person did, or what was done for the person, is from before the latest correction. Providers report whole seconds.
 func (p *Person) outdated(e *signingv1.SigningEvent, at time.Time) bool {
@@ -69,6 +69,9 @@ func (d *Document) corrected(e *signingv1.SigningEvent, sequence uint64) {
 		return
 	}
 	i, j := d.Find(e.GetRecipient()), d.Find(&signingv1.Recipient{Id: cmp.Or(previous, id)})
+	if j >= 0 && slices.Contains(d.People[j].Was, previous) && d.People[j].State != PersonErased {
+		j = -1 // the id was replaced before: this is another person's
+	}
 	switch {
 	case j < 0 && i < 0:
 		p := d.person(e, sequence)
@@ -97,7 +100,7 @@ func (d *Document) corrected(e *signingv1.SigningEvent, sequence uint64) {
 // correct gives the person the name and the addresses of a correction, and forgets what became of the messages before it.
 func (p *Person) correct(e *signingv1.SigningEvent, sequence uint64) {
 	who, at := e.GetRecipient(), event.Time(e)
-	if at.Before(p.CorrectedAt) {
+	if !at.After(p.CorrectedAt) {
 		return
 	}
 	was := Former{p.FirstName, p.LastName, p.Email, p.Mobile}

@@ -225,7 +225,7 @@ func TestEachReasonHasWords(t *testing.T) {
 	if len(reasons) < 20 {
 		t.Fatalf("found %d reasons in docs/subscribe.md", len(reasons))
 	}
-	needless := []string{"document-ended", "signed", "declined", "not-their-turn", "not-listed", "provider-reminds"}
+	needless := []string{"document-ended", "signed", "declined", "not-their-turn", "not-listed", "provider-reminds", "corrected"}
 	for _, found := range reasons {
 		reason := found[1]
 		t.Run(reason, func(t *testing.T) {

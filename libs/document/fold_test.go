@@ -164,6 +164,11 @@ func TestSameLawAsPastOf(t *testing.T) {
 				rt.Fatalf("%s is %s, event.PastOf says signed %v", p.ID, p.State, want)
 			}
 		}
+		for id, c := range past.Corrections {
+			if i := d.Find(&signingv1.Recipient{Id: id}); id != "" && (i < 0 || !d.People[i].CorrectedAt.Equal(c.At)) {
+				rt.Fatalf("%s is %+v, event.PastOf says %+v", id, d.People[i], c)
+			}
+		}
 	})
 }
 

@@ -69,7 +69,7 @@ func (x *explainer) nextMessages(i int, add func(Next)) {
 	p := &x.d.People[i]
 	for j := range p.Messages {
 		m := &p.Messages[j]
-		if p.formerly(m) { // it does not leave any more
+		if p.Formerly(m) { // it does not leave any more
 			continue
 		}
 		x.nextMessage(i, m, add)

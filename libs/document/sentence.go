@@ -139,7 +139,7 @@ func (x *explainer) openedHow(p *Person) string {
 
 func (x *explainer) deferred(p *Person) *Message {
 	for i := range slices.Backward(p.Messages) {
-		if m := &p.Messages[i]; m.Outcome == Deferred && m.asks() {
+		if m := &p.Messages[i]; m.Outcome == Deferred && m.asks() && !p.Formerly(m) {
 			return m
 		}
 	}
@@ -367,6 +367,9 @@ func (x *explainer) more() string {
 		if text := x.has(i); text != "" {
 			all = append(all, text)
 		}
+		if text := x.waitingOrder(i); text != "" {
+			all = append(all, text+": that was asked for "+x.ago(x.d.People[i].Order.At)+", and has no outcome yet.")
+		}
 	}
 	if x.held() {
 		all = append(all, "The document is under a legal hold.")
@@ -384,7 +387,7 @@ func (x *explainer) has(i int) string {
 	var order []what
 	by := map[what][]string{}
 	for _, m := range p.Messages {
-		if !m.asks() || !m.arrived() {
+		if !m.asks() || !m.arrived() || p.Formerly(&m) {
 			continue
 		}
 		w := what{m.Kind, m.Number}

@@ -103,7 +103,7 @@ func (p *Person) state(d *Document) PersonState {
 	}
 	for i := range p.Messages {
 		switch m := &p.Messages[i]; {
-		case p.formerly(m):
+		case p.Formerly(m):
 		case m.arrived():
 			return Told
 		case m.Outcome == Requested, m.Outcome == Deferred:
@@ -156,7 +156,7 @@ func (d *Document) wanted(p *Person) func(*Message) bool {
 	return func(m *Message) bool {
 		switch {
 		case m.asks():
-			return d.State == Waiting && p.SignedAt.IsZero() && !p.formerly(m)
+			return d.State == Waiting && p.SignedAt.IsZero() && !p.Formerly(m)
 		case d.State == Completed:
 			return m.Kind == "completed"
 		default:

@@ -94,7 +94,7 @@ func (x *explainer) untoldPerson(i int) (all []Untold) {
 	wanted := x.d.wanted(p)
 	var latest *Message
 	for j := range p.Messages {
-		if m := &p.Messages[j]; (wanted(m) || m.Outcome == Held) && !p.formerly(m) && (latest == nil || !m.At.Before(latest.At)) {
+		if m := &p.Messages[j]; (wanted(m) || m.Outcome == Held) && !p.Formerly(m) && (latest == nil || !m.At.Before(latest.At)) {
 			latest = m
 		}
 	}
@@ -104,7 +104,7 @@ func (x *explainer) untoldPerson(i int) (all []Untold) {
 			m := &p.Messages[j]
 			same := m.Kind == latest.Kind && m.Number == latest.Number && !x.later(p.Messages, m)
 			switch {
-			case p.formerly(m):
+			case p.Formerly(m):
 			case m.Outcome == Held, same && m.problem():
 				all = append(all, x.untoldMessage(i, m, x.reached(p, m)))
 			case same && m.Outcome == Deferred:
@@ -246,7 +246,7 @@ func blame(whose outcome.Fault, is Outcome, channel string) string {
 // counts as an e-mail.
 func (p *Person) Told() (channels []string) {
 	for _, c := range event.Channels {
-		reached := slices.ContainsFunc(p.Messages, func(m Message) bool { return m.asks() && m.Channel == c.Name && m.arrived() && !p.formerly(&m) })
+		reached := slices.ContainsFunc(p.Messages, func(m Message) bool { return m.asks() && m.Channel == c.Name && m.arrived() && !p.Formerly(&m) })
 		if reached || c.Name == emailName && !p.ProviderAt.IsZero() && !p.UndeliverableAt.After(p.ProviderAt) {
 			channels = append(channels, c.Name)
 		}

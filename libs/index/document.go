@@ -28,6 +28,9 @@ func RowOf(d *document.Document, number uint64) (Row, error) {
 			FirstName: p.FirstName, LastName: p.LastName, Email: p.Email, Mobile: p.Mobile,
 			SentAt: earliest(p.FirstSent, p.ProviderAt), DeliveredAt: p.Delivered, OpenedAt: p.Opened.At, SignedAt: p.SignedAt, Parts: int(p.TextParts),
 		}
+		for _, f := range p.Former {
+			one.Former = append(one.Former, Former{f.FirstName, f.LastName, f.Email, f.Mobile})
+		}
 		if p.TextParts > 0 {
 			one.Country = prices.Country(p.Mobile)
 		}
@@ -82,6 +85,7 @@ func cause(m *document.Message) (channel, kind string) {
 func stuck(d *document.Document, p *document.Person) bool {
 	for i := range p.Messages {
 		switch m := &p.Messages[i]; {
+		case p.Formerly(m): // it does not leave any more, and the person was invited again
 		case m.Outcome == document.Held:
 			return true
 		case m.Outcome == document.Failed && m.Fallback == "" && !d.State.Ended():

@@ -59,6 +59,7 @@ type Row struct {
 // their names. A zero time is none.
 type Person struct {
 	FirstName, LastName, Email, Mobile string
+	Former                             []Former // before corrections: they are found, too
 
 	SentAt      time.Time // of the first message
 	DeliveredAt time.Time // of the first message that has a delivery receipt
@@ -69,6 +70,9 @@ type Person struct {
 	Parts       int    // of all texts
 	Country     string // of the number, if there were texts
 }
+
+// Former is a person's name and addresses before a correction.
+type Former struct{ FirstName, LastName, Email, Mobile string }
 
 // Query is a search. Empty fields do not filter.
 type Query struct {

@@ -84,9 +84,11 @@ func (r *Row) words() string {
 	write(titleMark, title)
 	for i := range r.People {
 		p := &r.People[i]
-		write(nameMark, strings.Join(strings.Fields(fold(p.FirstName)+" "+fold(p.LastName)), " "))
-		write(emailMark, fold(p.Email))
-		write(numberMark, digits(fold(p.Mobile)))
+		for _, is := range append([]Former{{p.FirstName, p.LastName, p.Email, p.Mobile}}, p.Former...) {
+			write(nameMark, strings.Join(strings.Fields(fold(is.FirstName)+" "+fold(is.LastName)), " "))
+			write(emailMark, fold(is.Email))
+			write(numberMark, digits(fold(is.Mobile)))
+		}
 	}
 	return b.String()
 }

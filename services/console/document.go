@@ -47,6 +47,9 @@ type documentData struct {
 	Actions []actionView `json:"actions"`
 	Did     []didView    `json:"operators"` // what operators did, the latest first
 	Job     *operate.Job `json:"job,omitempty"`
+	Outcome string       `json:"outcome,omitempty"` // of the order of the job about a person
+	// Fulfilled is false if the order was refused.
+	Fulfilled bool `json:"fulfilled,omitempty"`
 
 	Path    string     `json:"-"`
 	Name    string     `json:"-"` // the provider's name
@@ -239,6 +242,7 @@ func (r *Request) documentData(got operate.Dossier) (*documentData, error) {
 		if err == nil {
 			job.Owner = ""
 			data.Job = &job
+			data.orderOutcome(got)
 		}
 	}
 	return data, r.timeline(data)
@@ -330,6 +334,8 @@ func operatorsDid(events []event.Stored, private bool) []didView {
 			did.What, did.Reason = "Replayed a dead letter", a["why"]
 		case event.ResendRequested:
 			did.What = "Sent an invitation again"
+		case event.CorrectionRequested:
+			did.What = "Corrected a person"
 		case event.DocumentHeld:
 			did.What = "Put the document under a legal hold"
 		case event.DocumentReleased:
@@ -338,6 +344,9 @@ func operatorsDid(events []event.Stored, private bool) []didView {
 			did.What = "Erased"
 		default:
 			continue
+		}
+		if a["by"] == event.BySender {
+			continue // it is no operator; the timeline has it
 		}
 		if !private {
 			did.Reason = "" // free text

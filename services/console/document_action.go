@@ -36,6 +36,8 @@ func roleOf(a operate.Action) Role {
 		return Erase
 	case evidenceAction:
 		return Private
+	case operate.Correct: // its form has the person's name and addresses
+		return Operate | Private
 	default:
 		return Operate
 	}
@@ -63,6 +65,7 @@ func (r *Request) actions(got operate.Dossier) []actionView {
 	list := []actionView{
 		{Do: operate.Replay, Label: "Replay " + counted(dead, "dead letter") + "…", Effect: "Each goes back to its stage" + prefixed(", for ", few(names.dead, "and")) + ". What the log shows as sent is not sent again."},
 		{Do: operate.Resend, Label: "Invite again…", Effect: capitalized(few(waiting, "or")) + " gets the invitation once more, by the channels you choose." + onlyIf(len(names.all) > 1, " The others get nothing.")},
+		{Do: operate.Correct, Label: "Correct…", Effect: "You correct the name or the addresses of " + few(waiting, "or") + ", who is invited again. Earlier links stop working."},
 		{Do: operate.CancelReminders, Label: "Cancel reminders…", Effect: "No further reminders" + prefixed(" to ", few(names.reminded, "and")) + ". No message says that they stop."},
 		{Do: operate.ArchiveAgain, Label: "Archive again…", Effect: "The files are requested from " + document.ProviderName(got.Is.Provider) + " and stored. No person gets a message."},
 		{Do: evidenceAction, Label: "Evidence file", Effect: counted(len(got.Events), "event") + " with their callbacks and proofs as one ZIP. It holds names; your download is an event.", Path: path + "?get=evidence"},
@@ -74,8 +77,11 @@ func (r *Request) actions(got operate.Dossier) []actionView {
 	}
 	list = append(list, actionView{Do: operate.Erase, Label: "Erase…", Danger: true,
 		Effect: "This cannot be undone. Names, addresses and texts of " + few(names.all, "and") + " go. The plan says from where, and what stays."})
+	if !r.Can(Private) { // not offered: a reader without the role would see no form
+		list = slices.DeleteFunc(list, func(a actionView) bool { return a.Do == operate.Correct })
+	}
 	block := map[operate.Action]string{
-		operate.Resend: ended, operate.CancelReminders: ended,
+		operate.Resend: ended, operate.Correct: ended, operate.CancelReminders: ended,
 	}
 	switch {
 	case erased:
@@ -90,6 +96,7 @@ func (r *Request) actions(got operate.Dossier) []actionView {
 	}
 	if ended == "" && len(waiting) == 0 {
 		block[operate.Resend] = "The log names no person who has still to sign."
+		block[operate.Correct] = block[operate.Resend]
 	}
 	if ended == "" && len(got.Facts.Reminders) == 0 {
 		block[operate.CancelReminders] = "No reminder is scheduled."
@@ -192,6 +199,7 @@ type planView struct {
 	Name     string         `json:"name,omitempty"` // of the chosen person
 	Whom     string         `json:"whom,omitempty"` // whom the action concerns, if no person was chosen
 	Channels []channelView  `json:"channels,omitempty"`
+	Fields   []fieldView    `json:"fields,omitempty"` // of a correction; personal
 	Plan     *operate.Plan  `json:"plan,omitempty"`
 	Refused  string         `json:"refused,omitempty"`
 	Effect   string         `json:"effect,omitempty"` // identifies what the plan does
@@ -216,7 +224,7 @@ type channelView struct {
 }
 
 var planTitles = map[operate.Action]string{
-	operate.Replay: "Replay the dead letters", operate.Resend: "Invite again", operate.CancelReminders: "Cancel the reminders", operate.ArchiveAgain: "Archive again",
+	operate.Replay: "Replay the dead letters", operate.Resend: "Invite again", operate.Correct: "Correct a person", operate.CancelReminders: "Cancel the reminders", operate.ArchiveAgain: "Archive again",
 	operate.HoldDocument: "Put the document under a legal hold", operate.ReleaseDocument: "End the legal hold", operate.Erase: "Erase the document",
 }
 
@@ -224,7 +232,7 @@ var planTitles = map[operate.Action]string{
 func (r *Request) plan(got operate.Dossier, do operate.Action, values url.Values) (*planView, error) {
 	title, known := planTitles[do]
 	if !known {
-		return nil, badValue("do", "replay", "resend", "cancel-reminders", "archive", "hold", "release-hold", "erase")
+		return nil, badValue("do", "replay", "resend", "correct", "cancel-reminders", "archive", "hold", "release-hold", "erase")
 	}
 	if !r.Can(roleOf(do)) {
 		return nil, &Problem{Status: http.StatusForbidden, Title: notAllowed,
@@ -275,14 +283,14 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 		id := []rune(r.PathValue("document"))
 		v.Sure = string(id[max(0, len(id)-4):])
 		v.Stays = fmt.Sprintf("What stays: that a document was sent to %s, and when.", numberOfPeople(len(got.Document.People)))
-	case operate.Resend, operate.CancelReminders:
+	case operate.Resend, operate.Correct, operate.CancelReminders:
 		v.To = values.Get("to")
 		for i := range people.People {
 			if p := &got.Document.People[i]; p.ID != "" && p.SignedAt.IsZero() && p.State != document.RefusedState {
 				v.People = append(v.People, personView{i + 1, people.NameOf(i), v.To == strconv.Itoa(i+1)})
 			}
 		}
-		if v.To == "" && len(v.People) == 1 && v.Do == operate.Resend {
+		if v.To == "" && len(v.People) == 1 && v.Do != operate.CancelReminders {
 			v.To, v.People[0].On = strconv.Itoa(v.People[0].Number), true
 		}
 		if v.To == "" && v.Do == operate.CancelReminders {
@@ -297,11 +305,21 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 			return nil, &Problem{Status: http.StatusBadRequest, Title: "Unknown person", Detail: "The key to is the number of a person who has still to sign, as on the page."}
 		}
 		v.Name = v.People[i].Name
-		s.Recipient = got.Document.People[v.People[i].Number-1].ID
-		if v.Do == operate.Resend {
+		person := &got.Document.People[v.People[i].Number-1]
+		s.Recipient = person.ID
+		switch v.Do {
+		case operate.Correct:
+			if s.Details = r.correction(d, person, v, values); s.Details == nil {
+				return nil, nil //nolint:nilnil // v has the form
+			}
+		case operate.Resend:
 			chosen := values["channel"]
+			byProvider, can := provided(d, person)
+			if len(chosen) == 0 && can {
+				chosen = []string{event.ByProvider}
+			}
 			if len(chosen) == 0 {
-				for _, m := range got.Document.People[v.People[i].Number-1].Messages {
+				for _, m := range person.Messages {
 					if m.Kind == "invitation" && m.Outcome != document.Suppressed && !slices.Contains(chosen, m.Channel) {
 						chosen = append(chosen, m.Channel)
 					}
@@ -311,7 +329,12 @@ func (r *Request) selection(got operate.Dossier, v *planView, values url.Values)
 				on := slices.Contains(chosen, c.Name)
 				v.Channels = append(v.Channels, channelView{c.Name, document.ChannelWord(c.Name), on})
 			}
+			if can {
+				byProvider.On = slices.Contains(chosen, byProvider.Name)
+				v.Channels = append(v.Channels, byProvider)
+			}
 			s.Channels = chosen
+		default: // the person is all that it needs
 		}
 	default: // the document is all that it needs
 	}
@@ -332,7 +355,12 @@ func buttonOf(do operate.Action, p operate.Plan) string {
 	case operate.Replay:
 		return "Replay " + counted(p.Items, "dead letter")
 	case operate.Resend:
+		if p.AtProvider {
+			return "Send 1 message"
+		}
 		return "Send " + counted(p.Messages()+heldCount(p), "message")
+	case operate.Correct:
+		return "Correct 1 person"
 	case operate.CancelReminders:
 		return "Cancel " + counted(p.Items, "reminder")
 	case operate.ArchiveAgain:
@@ -381,8 +409,9 @@ func documentAction(r *Request) (View, error) {
 	}
 	switch {
 	case v.Plan == nil && v.Refused == "":
-		v.Error = "Choose a person."
-		return show(http.StatusBadRequest)
+		return show(v.notPlanned())
+	case v.Plan != nil && do == operate.Correct && !r.PostForm.Has("effect"):
+		return show(http.StatusOK) // the form is right: this is its plan
 	case v.Plan == nil:
 		return show(http.StatusConflict)
 	case r.PostForm.Get("effect") != v.Effect:

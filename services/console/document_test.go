@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"html"
 	"html/template"
 	"io"
 	"net/http"
@@ -268,6 +269,151 @@ func TestInvitationIsSentAgain(t *testing.T) {
 	if response, page := b.get(c, path+"?do=erase"); response.StatusCode != http.StatusForbidden || !strings.Contains(page, "takes the role erase") {
 		t.Errorf("erase: status %d", response.StatusCode)
 	}
+	if n := b.Count(flow.Signing, event.TypeFilter(event.CorrectionRequested)); n != 0 {
+		t.Errorf("%d corrections are in the log", n)
+	}
+}
+
+// A person whom only the provider invites gets the provider's message once more.
+func TestInvitationOfTheProviderIsSentAgain(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "operate")
+	b.tell("D1", event.RecipientSent, func(e *signingv1.SigningEvent) { e.Recipient = first })
+	c, path := b.browser(), pathOf("D1")
+	_, page := b.get(c, path+"?do=resend")
+	for _, want := range []string{"the provider’s own message, from PleaseSign", "PleaseSign sends its own message.", ">Send 1 message</button>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, page)
+		}
+	}
+	b.tell("D2", event.RecipientSent, func(e *signingv1.SigningEvent) {
+		e.Recipient, e.OccurredAt = first, timestamppb.New(b.Env.Now().Add(-time.Minute))
+	})
+	if _, page := b.get(c, pathOf("D2")+"?do=resend"); !strings.Contains(page, "PleaseSign wrote to the person at ") || strings.Contains(page, "Send 1 message") {
+		t.Errorf("a minute after the provider's message:\n%s", page)
+	}
+}
+
+// formOf returns the fields of the correction's form, and the names of those with a mistake.
+func formOf(page string) (values url.Values, mistakes []string) {
+	values = url.Values{}
+	for _, m := range regexp.MustCompile(`<input id="([a-z_]+)" name="[a-z_]+" type="t[a-z]+"[^>]* value="([^"]*)"([^>]*)>`).FindAllStringSubmatch(page, -1) {
+		values.Set(m[1], html.UnescapeString(m[2]))
+		if strings.Contains(m[3], "aria-invalid") && strings.Contains(page, `id="`+m[1]+`-mistake"`) {
+			mistakes = append(mistakes, m[1])
+		}
+	}
+	return values, mistakes
+}
+
+// A reader with the roles corrects a person: the form has what the log knows, mistakes are beside their fields, the plan says what happens, and the
+// page says what became of it.
+func TestPersonIsCorrected(t *testing.T) {
+	t.Parallel()
+	b := roles(t, "operate", "private")
+	b.story("D1")
+	c, path := b.browser(), pathOf("D1")
+	_, page := b.get(c, path+"?do=correct&to=2")
+	form, _ := formOf(page)
+	if form.Get("first_name") != "Jack"+hostile || form.Get("last_name") != "Wilson" || form.Get("email") != "jack.wilson@example.com" || form.Get("mobile") != "61491570156" {
+		t.Fatalf("the form has %v:\n%s", form, page)
+	}
+	post := func(change url.Values) (*http.Response, string) {
+		t.Helper()
+		sent := url.Values{"token": {b.token(page)}, "to": {"2"}}
+		for _, values := range []url.Values{form, change} {
+			for key := range values {
+				sent[key] = values[key]
+			}
+		}
+		return b.do(c, http.MethodPost, path+"?do=correct", sent, "text/html")
+	}
+	response, wrong := post(url.Values{"last_name": {""}, "email": {"jack"}, "mobile": {"12"}})
+	kept, mistakes := formOf(wrong)
+	if response.StatusCode != http.StatusUnprocessableEntity || !slices.Equal(mistakes, []string{"last_name", "email", "mobile"}) || kept.Get("email") != "jack" || strings.Contains(wrong, "What would happen<") {
+		t.Errorf("status %d, mistakes %v:\n%s", response.StatusCode, mistakes, wrong)
+	}
+	if _, same := post(url.Values{"first_name": {"Jack" + hostile}, "mobile": {"+61491570156"}}); strings.Contains(same, "<script>alert") {
+		t.Error("a name is not escaped")
+	}
+	right := url.Values{"first_name": {"Jack"}, "email": {"jack@example.com"}, "mobile": {"+61 491 570 156"}}
+	response, plan := post(right)
+	for _, want := range []string{"<b>Jack</b> <b>Wilson</b> <b>jack@example.com</b> <b>&#43;61491570156</b>", "PleaseSign corrects the person.", "links in earlier messages stop working", ">Correct 1 person</button>"} {
+		if response.StatusCode != http.StatusOK || !strings.Contains(plan, want) {
+			t.Errorf("status %d: the plan lacks %q:\n%s", response.StatusCode, want, plan)
+		}
+	}
+	if n := b.Count(flow.Signing, event.TypeFilter(event.CorrectionRequested)); n != 0 {
+		t.Fatal("a plan makes an order")
+	}
+	right.Set("effect", regexp.MustCompile(`name="effect" value="([^"]+)"`).FindStringSubmatch(plan)[1])
+	if response, _ := post(right); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("without a reason: status %d", response.StatusCode)
+	}
+	right.Set("why", "TICKET-9")
+	response, _ = post(right)
+	if response.StatusCode != http.StatusSeeOther {
+		t.Fatalf("status %d", response.StatusCode)
+	}
+	if err := (operate.Runner{Operator: &operate.Operator{JS: b.Env.JS, Now: b.Env.Now}, Actions: operate.ConsoleActions}).RunOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var order *signingv1.SigningEvent
+	for s, err := range (event.Log{JS: b.Env.JS, Stream: flow.Signing}).Document(t.Context(), event.Signer{Source: "onboarding", Provider: "pleasesign", Document: "D1"}, []string{event.CorrectionRequested}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		order = s.Event
+	}
+	if who := order.GetRecipient(); who.GetId() != "r-2" || who.GetFirstName() != "Jack" || who.GetEmail() != "jack@example.com" || who.GetMobile() != "+61491570156" || order.GetAttributes()["reason"] != "TICKET-9" {
+		t.Errorf("%v", order)
+	}
+	job := response.Header.Get("Location")
+	if _, page = b.get(c, job); !strings.Contains(page, "The order has no outcome yet.") || !strings.Contains(page, "is corrected, and then invited again") || !strings.Contains(page, "Corrected a person</b>, this machine") {
+		t.Errorf("while the order waits:\n%s", page)
+	}
+	outcome := func(typ string, attributes map[string]string, who *signingv1.Recipient) {
+		b.tell("D1", typ, func(e *signingv1.SigningEvent) {
+			e.Verification, e.Recipient, e.Attributes, e.ReceivedAt = signingv1.Verification_VERIFICATION_INTERNAL, who, attributes, nil
+			e.OccurredAt, e.Attributes[event.AttributeOrder] = order.GetOccurredAt(), order.GetId()
+		})
+	}
+	outcome(event.CorrectionRefused, map[string]string{"reason": "refused", "message": "jack@example.com bounced"}, &signingv1.Recipient{Id: "r-2"})
+	if _, page = b.get(c, job); !strings.Contains(page, "The person is not corrected: PleaseSign did not accept it: jack@example.com bounced.") || !strings.Contains(page, "notice warn\" id=\"job\"") {
+		t.Errorf("a refusal:\n%s", page)
+	}
+}
+
+// Without the role private, or without operate, the form is neither offered nor shown nor accepted.
+func TestCorrectionTakesBothRoles(t *testing.T) {
+	t.Parallel()
+	for _, names := range [][]string{{"operate"}, {"look", "private"}, {"operate", "erase"}} {
+		t.Run(strings.Join(names, " "), func(t *testing.T) {
+			t.Parallel()
+			b := roles(t, names...)
+			b.story("D1")
+			c, path := b.browser(), pathOf("D1")
+			_, page := b.get(c, path)
+			if offered := strings.Contains(page, "?do=correct"); offered {
+				t.Error("the form is offered")
+			}
+			if !slices.Contains(names, "private") && strings.Contains(page, "Correct…") {
+				t.Error("the page has the action")
+			}
+			form := url.Values{"token": {b.token(page)}, "to": {"2"}, "first_name": {"Jan"}, "last_name": {"Roe"}, "email": {"jan@example.com"}, "mobile": {""}, "why": {"TICKET-1"}, "effect": {"x"}}
+			for _, accept := range []string{"text/html", "application/json"} {
+				for _, method := range []string{http.MethodGet, http.MethodPost} {
+					response, body := b.do(c, method, path+"?do=correct", map[string]url.Values{http.MethodPost: form}[method], accept)
+					if response.StatusCode != http.StatusForbidden || !strings.Contains(body, "operate, private") || strings.Contains(body, "jack.wilson") {
+						t.Errorf("%s as %s: status %d:\n%s", method, accept, response.StatusCode, body)
+					}
+				}
+			}
+			if n := b.Count(flow.Signing, event.TypeFilter(event.CorrectionRequested)); n != 0 {
+				t.Errorf("%d orders", n)
+			}
+		})
+	}
 }
 
 // The dead letters of a document are found without a filter, and each page reads only the new ones.
@@ -484,6 +630,7 @@ func TestEachActionSaysWhatItDoesToWhom(t *testing.T) {
 	}{
 		operate.Replay:          {"D1", []string{"Each goes back to its stage, for " + jack + "."}, []string{"1 dead letter goes back to its stage, for ", "Wilson"}, "Replay 1 dead letter"},
 		operate.Resend:          {"D1", []string{jack + " gets the invitation once more", "The others get nothing."}, []string{"Wilson gets the invitation once more. The others get nothing.", "1 text leaves, to 1 person"}, "Send 2 messages"},
+		operate.Correct:         {"D1", []string{"You correct the name or the addresses of " + jack + ", who is invited again."}, []string{"Wilson", `name="last_name"`, "jack.wilson@example.com"}, "Show what would happen"},
 		operate.CancelReminders: {"D1", []string{"No further reminders to " + jack + "."}, []string{"1 reminder is cancelled for ", "Wilson", "No message says that they stop."}, "Cancel 1 reminder"},
 		operate.ArchiveAgain:    {"D2", []string{"The files are requested from PleaseSign", "No person gets a message."}, []string{"The files are requested from PleaseSign and stored. No person gets a message."}, "Archive 1 document"},
 		operate.HoldDocument:    {"D1", []string{"The document is not erased", "No person gets a message."}, []string{"The document is not erased", "No person gets a message."}, "Hold 1 document"},
@@ -520,7 +667,10 @@ func TestEachActionSaysWhatItDoesToWhom(t *testing.T) {
 			}
 			before := b.Count(flow.Signing, event.Everything)
 			_, page = b.get(b.browser(), a.Path)
-			for _, want := range append(row.plan, ">"+row.button+"</button>", "What would happen") {
+			if a.Do != operate.Correct { // its form comes first
+				row.plan = append(row.plan, "What would happen")
+			}
+			for _, want := range append(row.plan, ">"+row.button+"</button>") {
 				if !strings.Contains(page, want) {
 					t.Errorf("the plan of %s lacks %q:\n%s", a.Do, want, page)
 				}

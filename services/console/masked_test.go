@@ -182,7 +182,8 @@ func (p *populated) responses(t *testing.T, seen func(page console.Page, asked, 
 	client := p.browser()
 	_, first := p.get(client, "/documents")
 	token := p.token(first)
-	form := url.Values{"token": {token}, "why": {"TICKET-2"}, "effect": {"x"}, "plan": {"x"}, "count": {"1"}, "body": {"{}"}, "sure": {"x"}, "shared": {"1"}, "password": {"x"}}
+	form := url.Values{"token": {token}, "why": {"TICKET-2"}, "effect": {"x"}, "plan": {"x"}, "count": {"1"}, "body": {"{}"}, "sure": {"x"}, "shared": {"1"}, "password": {"x"},
+		"first_name": {"Jan"}, "last_name": {"Roe"}, "email": {"jan@example.com"}, "mobile": {""}}
 	for key, choices := range p.values() {
 		form.Set(key, choices[0])
 	}

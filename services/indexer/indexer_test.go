@@ -147,6 +147,41 @@ func TestEventsBecomeSearchableDocuments(t *testing.T) {
 	})
 }
 
+// TestCorrectedPeopleAreFound by what they were called before and after a correction, also after a rebuild. An erasure of the person at the address before
+// leaves the corrected one.
+func TestCorrectedPeopleAreFound(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, url string) {
+		w := setup(t, url)
+		w.Start(indexer.Run)
+		w.store(event.DocumentSent, "doc1", titled("Lease"))
+		w.store(event.RecipientSent, "doc1", person("p1", "Jayne", "jayne@acme.example", "+61412345678"))
+		w.store(event.RecipientCorrected, "doc1", person("p9", "Janet", "janet@acme.example", "+61491570313"), func(e *signingv1.SigningEvent) {
+			e.Verification = signingv1.Verification_VERIFICATION_INTERNAL
+			e.Attributes = map[string]string{event.AttributeScope: event.AtProvider, event.AttributePrevious: "p1"}
+		})
+		w.store(event.RecipientSigned, "doc1", person("p9", "", "", ""))
+		w.Settled(flow.Indexer)
+		all := map[string]string{"jayne": "doc1", "jayne@acme": "doc1", "0412345678": "doc1", "janet": "doc1", "janet@acme": "doc1", "0491570313": "doc1"}
+		w.expect(all)
+		key := index.Key{Source: "acme", Provider: "clickwrap", ID: "doc1"}
+		live, err := w.index.Get(t.Context(), key)
+		w.must(err)
+		w.must(indexer.Rebuild(t.Context(), w.Env.JS, w.open(), func(indexer.Progress) {}))
+		w.expect(all)
+		built, err := w.index.Get(t.Context(), key)
+		w.must(err)
+		if live.People != 1 || built.People != 1 || live.Signed != 1 || string(live.Body) != string(built.Body) {
+			t.Errorf("live %s\nbuilt %s", live.Body, built.Body)
+		}
+		who, err := erase.ParsePerson("jayne@acme.example")
+		w.must(err)
+		w.erase(erase.Target{Person: who})
+		w.Settled(flow.Indexer)
+		w.expect(map[string]string{"jayne": "", "0412345678": "", "janet": "doc1", "0491570313": "doc1"})
+	})
+}
+
 // TestARestartFoldsTheRest: another process continues where the first one stopped, with documents that it reads from the index.
 func TestARestartFoldsTheRest(t *testing.T) {
 	t.Parallel()

@@ -59,6 +59,28 @@ func (c *call) show(e *signingv1.SigningEvent, columns ...string) error {
 		strings.Join(columns, "  "), e.GetType(), e.GetSource()+"/"+e.GetProvider(), document, e.GetId(), detail(e))
 }
 
+// orderDetail returns by whom and why a person was corrected or invited again, and what became of it. The provider's explanation may name the person.
+func orderDetail(e *signingv1.SigningEvent) (text string) {
+	a := e.GetAttributes()
+	switch e.GetType() {
+	case event.RecipientCorrected:
+		text = " scope=" + a[event.AttributeScope]
+		if a[event.AttributePrevious] != "" {
+			text += " previous=" + event.Public(a[event.AttributePrevious])
+		}
+		return text
+	case event.CorrectionRefused, event.ResendRefused:
+		return " reason=" + a[event.AttributeReason]
+	case event.CorrectionRequested, event.ResendRequested:
+		if a[event.AttributeChannels] != "" {
+			text = " channels=" + a[event.AttributeChannels]
+		}
+		return text + " by=" + a[event.AttributeBy] + ": " + a[event.AttributeReason]
+	default:
+		return ""
+	}
+}
+
 func detail(e *signingv1.SigningEvent) string {
 	var text string
 	if id := e.GetRecipient().GetId(); id != "" {
@@ -83,6 +105,7 @@ func detail(e *signingv1.SigningEvent) string {
 			text += " reason=" + a["reason"]
 		}
 	}
+	text += orderDetail(e)
 	if e.GetType() == event.NotificationFallback {
 		a := e.GetAttributes()
 		text += " " + a[fallback.AttributeReason] + ", from " + a[fallback.AttributeFrom] + " to " + a[fallback.AttributeTo]

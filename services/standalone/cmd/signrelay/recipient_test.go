@@ -119,6 +119,13 @@ func TestRecipientCorrect(t *testing.T) {
 		t.Errorf("%v", asked[0])
 	}
 
+	_, out, _ = w.run("timeline d1")
+	for _, want := range []string{"  recipient=r7 by=ops: ticket-9\n", "  recipient=r9 scope=provider previous=r7\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the timeline lacks %q:\n%s", want, out)
+		}
+	}
+
 	// The next correction is of the person with the new id, and begins with the corrected details.
 	status, out, errs = w.run("recipient correct --recipient r7 --reason ticket-9 --yes --email jane@example.com d1")
 	if status != 2 || !strings.Contains(errs, "names no person with this id") || !strings.Contains(errs, "\n  r9  not-yet\n  r8  signed") {
