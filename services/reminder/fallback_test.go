@@ -275,3 +275,36 @@ func TestTheSenderIsNotifiedIfNoChannelIsLeft(t *testing.T) {
 	h.store(h.lost(text))
 	h.settledWith(2)
 }
+
+// The invitation after a correction is a message of its own: what happens to the one before it does not count, and if it is lost, too, the person's
+// other channel and then the sender follow once more.
+func TestTheFallbackOfACorrectedPerson(t *testing.T) {
+	t.Parallel()
+	h := start(t, within(time.Hour))
+	sending := h.publish(event.DocumentSent, "", h.now())
+	before := message(sending.GetId(), notifyv1.Kind_KIND_INVITATION, event.SMS)
+	h.store(h.made(before), h.sent(before, true))
+	h.Settled(flow.Reminder)
+	correction := h.publish(event.RecipientCorrected, eric, time.Now(), func(e *signingv1.SigningEvent) {
+		e.Verification = signingv1.Verification_VERIFICATION_INTERNAL
+	})
+	h.ahead.Store(int64(time.Minute)) // the other channel would be in the log
+	after := message(correction.GetId(), notifyv1.Kind_KIND_INVITATION, event.SMS)
+	h.store(h.made(after), h.sent(after, true), h.lost(before))
+	h.settledWith(0)
+	h.ahead.Store(int64(2 * time.Minute))
+	h.store(h.lost(after))
+	if got := h.fellBack(1)[0]; got != "failed sms > email" {
+		t.Errorf("%s", got)
+	}
+	e := h.events(event.NotificationFallback, 1)[0]
+	if want := event.DerivedID(correction.GetId(), fallback.IDs, "invitation/"+eric); e.GetId() != want {
+		t.Errorf("%v, want the id %s", e, want)
+	}
+	mail := message(e.GetId(), notifyv1.Kind_KIND_INVITATION, event.Email)
+	h.store(h.made(mail), notification.Failed(mail, "sender", h.now(), "smtp-550", outcome.Recipient))
+	if got := h.fellBack(2)[1]; got != "failed email > sender" {
+		t.Errorf("%s", got)
+	}
+	h.settledWith(2)
+}
