@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -87,13 +88,37 @@ func (e *enricher) resend(ctx context.Context, in stage.Event[*signingv1.Signing
 		if !can {
 			return &refusal{reason: notSupported}
 		}
-		if err := resender.Resend(ctx, who.Document, who.Recipient); err != nil {
+		err := resender.Resend(ctx, who.Document, who.Recipient)
+		if in.Attempt > 1 && refusalOf(err) != nil {
+			// An attempt before this one may have died after the call. The provider refuses a second message within a time.
+			sent, failure := e.sentSince(ctx, who, in.Stored)
+			if failure != nil {
+				return failure
+			}
+			if sent {
+				err = nil
+			}
+		}
+		if err != nil {
 			return err
 		}
 		crash.Point("resent by the provider")
 		o.outcome = o.event(event.RecipientResent)
 		return nil
 	})
+}
+
+// sentSince reports whether the provider has reported a message to a person since a time in the log.
+func (e *enricher) sentSince(ctx context.Context, who event.Signer, since time.Time) (bool, error) {
+	for stored, err := range e.log.Document(ctx, who, []string{event.RecipientSent}) {
+		if err != nil {
+			return false, err
+		}
+		if stored.Event.GetRecipient().GetId() == who.Recipient && stored.Time.After(since) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // order is an order about a person at the provider, and its outcome.
