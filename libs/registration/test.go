@@ -147,6 +147,8 @@ func unreachable(err error) error {
 		return fmt.Errorf("the certificate is not valid: %w", invalid)
 	case errors.As(err, &record):
 		return errors.New("the server does not speak TLS on this port")
+	case errors.As(err, &call) && call.Op == "remote error": // an alert of TLS
+		return fmt.Errorf("the server ends the TLS handshake (%w): it may have no certificate for this name yet. /readyz?verbose of ingest says why", call.Err)
 	case errors.As(err, &call):
 		return fmt.Errorf("the connection failed (%s): %w", call.Op, call.Err)
 	case errors.Is(err, context.DeadlineExceeded):

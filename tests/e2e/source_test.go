@@ -1,8 +1,12 @@
 package e2e_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -183,6 +187,13 @@ func TestSourceCommandsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	order := []string{"--reason=test", "--yes"}
+	waits := httptest.NewUnstartedServer(http.NotFoundHandler()) // for its certificate
+	waits.Listener = tls.NewListener(waits.Listener, &tls.Config{
+		MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none yet") },
+	})
+	waits.Config.ErrorLog = log.New(io.Discard, "", 0)
+	waits.Start()
+	t.Cleanup(waits.Close)
 	for name, c := range map[string]struct {
 		args []string
 		vars []string
@@ -198,6 +209,7 @@ func TestSourceCommandsSayWhatIsWrong(t *testing.T) {
 		"another path":           {[]string{"connect", "esign-v1/demo", "--url=" + w.proxy.URL + "/nowhere"}, nil, "404"},
 		"unknown authority":      {[]string{"test", "pleasesign/demo"}, []string{"SSL_CERT_FILE=/dev/null"}, "no known authority"},
 		"another name":           {[]string{"test", "pleasesign/demo", "--url=" + strings.Replace(w.proxy.URL, "127.0.0.1", "localhost", 1)}, nil, "for other names"},
+		"no certificate yet":     {[]string{"test", "pleasesign/demo", "--url=" + strings.Replace(waits.URL, "http://", "https://", 1)}, nil, "no certificate for this name yet"},
 		"nothing listens":        {[]string{"test", "pleasesign/demo", "--url=https://127.0.0.1:1"}, nil, "refused"},
 		"another secret":         {[]string{"test", "pleasesign/demo"}, []string{"SIGNRELAY_SOURCE_PLEASESIGN_DEMO_WEBHOOK_SECRETS_FILE=", "SIGNRELAY_SOURCE_PLEASESIGN_DEMO_WEBHOOK_SECRETS=x"}, "does not accept the secret"},
 		"other credentials":      {[]string{"connect", "esign-v1/demo"}, []string{"SIGNRELAY_SOURCE_ESIGN_V1_DEMO_API_SECRET=x"}, "Unauthorized"},

@@ -67,6 +67,23 @@ func Standalone(t testing.TB, more ...string) *Env {
 	return e
 }
 
+// StandaloneWith starts all services in one process with a settings file, and the sandbox as a separate process: `signrelay run` has none if its
+// settings have sources. The sandbox and the commands get the variables too.
+func StandaloneWith(t testing.TB, settings func(*Env) string, vars ...string) *Env {
+	t.Helper()
+	e := newEnv(t)
+	e.embedded = true
+	path := filepath.Join(e.DataDir, "signrelay.yaml")
+	if err := os.WriteFile(path, []byte(settings(e)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e.env = append(append(e.env, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey), vars...)
+	e.StartService(t, "sandbox", "sandbox")
+	admin := FreeAddress(t)
+	e.Processes["signrelay"] = newProcess(t, "signrelay", Program(t, "signrelay"), "http://"+admin+"/readyz", append(slices.Clone(e.env), "SIGNRELAY_ADMIN_ADDR="+admin), "run").Start()
+	return e
+}
+
 // Separate starts each service as a process, with a NATS server and a Redis of this environment, after provisioning.
 func Separate(t testing.TB) *Env {
 	t.Helper()

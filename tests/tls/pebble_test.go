@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 type authority struct {
 	Directory string
 	CA        string         // PEM: its own certificate is of this authority
+	RootPEM   []byte         // of the certificates that it issues
 	Roots     *x509.CertPool // of the certificates that it issues
 
 	orders  atomic.Int64 // that it accepted
@@ -80,6 +81,7 @@ func newAuthority(t *testing.T, plainPort, securePort int, valid time.Duration) 
 	own := realtest.NewAuthority(t)
 	a := &authority{CA: own.PEM, Roots: x509.NewCertPool(), secure: own.Server(false), addr: testenv.FreeAddress(t)}
 	a.Roots.AddCert(issuer.GetRootCert(0).Cert)
+	a.RootPEM = issuer.GetRootCert(0).PEM()
 	a.Directory = "https://" + a.addr + wfe.DirectoryPath
 	served := front.Handler()
 	a.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
