@@ -285,7 +285,7 @@ func OutcomeWords(events []*signingv1.SigningEvent, providerName string, private
 			}
 			return fmt.Sprintf("The person is corrected for the messages of Signrelay, not at %s. The new invitation is on its way.", providerName), true
 		case event.RecipientResent:
-			return fmt.Sprintf("%s sent its message to the person once more.", providerName), true
+			return providerName + " sent its message to the person once more.", true
 		case event.CorrectionRefused, event.ResendRefused:
 			text = map[string]string{
 				event.CorrectionRefused: "The person is not corrected: ", event.ResendRefused: "The invitation is not sent again: ",

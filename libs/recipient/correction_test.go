@@ -54,7 +54,7 @@ func TestDetailsAreChecked(t *testing.T) {
 func TestAPersonIsCorrected(t *testing.T) {
 	t.Parallel()
 	type channels = []notifyv1.Channel
-	listed := pack.Recipient{ID: "s1", FirstName: "Jan", Email: "jane@exmaple.com", Wants: channels{event.Email}}
+	listed := pack.Recipient{ID: "s1", FirstName: "Jan", Email: "jane@wrong.com", Wants: channels{event.Email}}
 	correction := func(to pack.Details, email, mobile string) event.Correction {
 		return event.Correction{ID: "c1", Person: recipient.Corrected("s1", to), PreviousEmail: email, PreviousMobile: mobile}
 	}
@@ -77,7 +77,7 @@ func TestAPersonIsCorrected(t *testing.T) {
 		},
 		"the provider has a newer address": {
 			listed, correction(pack.Details{FirstName: "Jane", Email: "jane@example.com"}, "jane@older.example", ""),
-			pack.Recipient{ID: "s1", FirstName: "Jane", Email: "jane@exmaple.com", Wants: channels{event.Email}},
+			pack.Recipient{ID: "s1", FirstName: "Jane", Email: "jane@wrong.com", Wants: channels{event.Email}},
 		},
 		"a new number is no landline": {
 			pack.Recipient{ID: "s1", Mobile: "0", Wants: channels{event.SMS}, Blocked: map[notifyv1.Channel]pack.Undeliverable{event.SMS: pack.Landline}},

@@ -331,7 +331,8 @@ func TestTheSenderHearsOfEachFailure(t *testing.T) {
 	id := func(past ...*signingv1.SigningEvent) string {
 		return plan(us, toSender(lost(0, "cyd")), document, pastOf(past)).Made[0].GetId()
 	}
-	if first := id(); first != id() || first == id(correction) || id(correction) != id(correction) {
-		t.Error("the ids of the sender's messages")
+	first, second, again := id(), id(correction), id(correction)
+	if first != id() || first == second || second != again {
+		t.Errorf("the ids of the sender's messages: %s, %s and %s", first, second, again)
 	}
 }

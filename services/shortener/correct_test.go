@@ -36,7 +36,7 @@ type listing struct {
 func (l listing) Document(context.Context, string) (*pack.Document, error) { return &l.document, l.err }
 
 // ann is a person whose invitation did not arrive.
-var ann = pack.Recipient{ID: "ann", FirstName: "Ann", LastName: "Lee", Email: "ann@exmaple.com", Invite: true}
+var ann = pack.Recipient{ID: "ann", FirstName: "Ann", LastName: "Lee", Email: "ann@wrong.com", Invite: true}
 
 func listed(provider string, people ...pack.Recipient) providers.Sources {
 	return providers.Sources{{Name: "acme", Provider: provider}: {
@@ -96,20 +96,20 @@ func TestTheSenderCorrectsAPerson(t *testing.T) {
 	link := correctionLink(t, b, "pleasesign", "n1")
 	page := request(t, http.MethodGet, link)
 	checkPage(t, page, http.StatusOK, "A person could not be reached")
-	if strings.Contains(page.body, "Ann") || strings.Contains(page.body, "exmaple") {
+	if strings.Contains(page.body, "Ann") || strings.Contains(page.body, "wrong.com") {
 		t.Errorf("the page before the button names the person: %s", page.body)
 	}
 	checkPage(t, request(t, http.MethodGet, link, "Accept-Language", "de"), http.StatusOK, "Eine Person war nicht erreichbar")
 	checkPage(t, post(t, link, corrected, "Sec-Fetch-Site", "cross-site"), http.StatusOK, "A person could not be reached")
 	shown := post(t, link, "")
-	checkPage(t, shown, http.StatusOK, `value="ann@exmaple.com"`)
+	checkPage(t, shown, http.StatusOK, `value="ann@wrong.com"`)
 	wrong := post(t, link, form("save", "first_name", "Ann", "last_name", "", "email", "ann@", "mobile", "+1 317 555 1234"))
 	checkPage(t, wrong, http.StatusOK, "It is not an e-mail address, such as jane@example.com.")
 	if !strings.Contains(wrong.body, `id="last_name-wrong">The provider needs it.`) || !strings.Contains(wrong.body, `value="ann@"`) {
 		t.Errorf("the mistakes: %s", wrong.body)
 	}
 	checkPage(t, post(t, link, form("save", "first_name", "Ann", "last_name", "Lee", "email", "ann@example.com", "mobile", "+1 317 555 1234")), http.StatusOK, "PleaseSign takes Australian mobile numbers only")
-	checkPage(t, post(t, link, form("save", "first_name", "Ann", "last_name", "Lee", "email", "ann@exmaple.com"), "Accept-Language", "de"), http.StatusOK, "Sie haben nichts geändert.")
+	checkPage(t, post(t, link, form("save", "first_name", "Ann", "last_name", "Lee", "email", "ann@wrong.com"), "Accept-Language", "de"), http.StatusOK, "Sie haben nichts geändert.")
 	if n := b.Count(flow.Signing, event.TypeFilter(event.CorrectionRequested)); n != 0 {
 		t.Fatalf("%d orders", n)
 	}
@@ -150,7 +150,7 @@ func TestARefusedCorrection(t *testing.T) {
 	if !strings.Contains(page.body, "&lt;b&gt;Email is blocked.") {
 		t.Errorf("the provider's words: %s", page.body)
 	}
-	checkPage(t, post(t, link, form("again")), http.StatusOK, `value="ann@exmaple.com"`)
+	checkPage(t, post(t, link, form("again")), http.StatusOK, `value="ann@wrong.com"`)
 	post(t, link, corrected)
 	if second := ordered(t, b, event.CorrectionRequested, 2); second.GetId() == order.GetId() {
 		t.Error("the second order has the id of the first")
@@ -210,7 +210,7 @@ func TestNothingToCorrect(t *testing.T) {
 		"declined":              {"pleasesign", declined, http.StatusGone, "This document is closed"},
 		"another id":            {"pleasesign", pack.Recipient{ID: "bob"}, http.StatusOK, "This person cannot be corrected here"},
 		"the provider writes":   {"clickwrap", mailed, http.StatusOK, "This person cannot be corrected here"},
-		"for our messages only": {"clickwrap", ann, http.StatusOK, `value="ann@exmaple.com"`},
+		"for our messages only": {"clickwrap", ann, http.StatusOK, `value="ann@wrong.com"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

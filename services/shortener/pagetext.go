@@ -63,6 +63,12 @@ func translationFor(accepted, locale string) translation {
 	return languages[i]
 }
 
+// The button of pages that may show the document a moment later.
+const (
+	tryAgainEnglish = "Try again"
+	tryAgainGerman  = "Noch einmal versuchen"
+)
+
 var english = translation{
 	language: "en",
 	texts: map[string]pageText{
@@ -76,17 +82,17 @@ var english = translation{
 		"expired": {heading: "This link has expired",
 			text: "Links work for a limited time. Please ask the sender of the document for a new one."},
 		"failed": {heading: "We cannot open this right now",
-			text: "Your link is fine. Please try again in a moment.", button: "Try again"},
+			text: "Your link is fine. Please try again in a moment.", button: tryAgainEnglish},
 		"busy": {heading: "The document cannot be reached right now",
-			text: "Your link is fine, and nothing is lost. Please try again in a few minutes.", button: "Try again"},
+			text: "Your link is fine, and nothing is lost. Please try again in a few minutes.", button: tryAgainEnglish},
 		"limited": {heading: "Too many links at once",
-			text: "Many links were opened from your network in a short time. Please try again in a minute.", button: "Try again"},
+			text: "Many links were opened from your network in a short time. Please try again in a minute.", button: tryAgainEnglish},
 		string(pack.AlreadySigned): {heading: "You have already signed",
 			text: "There is nothing left for you to do here. Thank you!"},
 		string(pack.Ended): {heading: "This document is closed",
 			text: "It was declined or withdrawn, or its time ran out. If you did not expect that, please ask its sender."},
 		string(pack.NotYet): {heading: "The document is not ready yet",
-			text: "Someone else has to sign first, or it is being fetched from the archive.", button: "Try again"},
+			text: "Someone else has to sign first, or it is being fetched from the archive.", button: tryAgainEnglish},
 		"gone": {heading: "This document is no longer there",
 			text: "Please ask its sender to send it again."},
 
@@ -121,7 +127,7 @@ var english = translation{
 	stop: "Do not write to me about this document", back: "Back to the document",
 	correction: correctionWords{
 		firstName: "First name", lastName: "Last name", email: "E-mail address", mobile: "Mobile number",
-		save: "Correct and send", resend: "All of this is right: send the invitation again", again: "Try again",
+		save: "Correct and send", resend: "All of this is right: send the invitation again", again: tryAgainEnglish,
 		wrong: "Please look at the marked fields.", unchanged: "You have changed nothing. If all of this is right, send the invitation again.",
 	},
 	comeBack: func(in time.Duration) string {
@@ -149,17 +155,17 @@ var german = translation{
 		"expired": {heading: "Dieser Link ist abgelaufen",
 			text: "Links gelten nur eine begrenzte Zeit. Bitte fragen Sie den Absender des Dokuments nach einem neuen."},
 		"failed": {heading: "Das können wir gerade nicht öffnen",
-			text: "Ihr Link ist in Ordnung. Bitte versuchen Sie es gleich noch einmal.", button: "Noch einmal versuchen"},
+			text: "Ihr Link ist in Ordnung. Bitte versuchen Sie es gleich noch einmal.", button: tryAgainGerman},
 		"busy": {heading: "Das Dokument ist gerade nicht erreichbar",
-			text: "Ihr Link ist in Ordnung, und nichts geht verloren. Bitte versuchen Sie es in ein paar Minuten noch einmal.", button: "Noch einmal versuchen"},
+			text: "Ihr Link ist in Ordnung, und nichts geht verloren. Bitte versuchen Sie es in ein paar Minuten noch einmal.", button: tryAgainGerman},
 		"limited": {heading: "Zu viele Links auf einmal",
-			text: "Aus Ihrem Netz wurden in kurzer Zeit viele Links geöffnet. Bitte versuchen Sie es in einer Minute noch einmal.", button: "Noch einmal versuchen"},
+			text: "Aus Ihrem Netz wurden in kurzer Zeit viele Links geöffnet. Bitte versuchen Sie es in einer Minute noch einmal.", button: tryAgainGerman},
 		string(pack.AlreadySigned): {heading: "Sie haben schon unterschrieben",
 			text: "Hier gibt es für Sie nichts mehr zu tun. Vielen Dank!"},
 		string(pack.Ended): {heading: "Dieses Dokument ist geschlossen",
 			text: "Es wurde abgelehnt oder zurückgezogen, oder seine Frist ist abgelaufen. Wenn Sie das nicht erwartet haben, fragen Sie bitte den Absender."},
 		string(pack.NotYet): {heading: "Das Dokument ist noch nicht bereit",
-			text: "Jemand anderes muss zuerst unterschreiben, oder es wird gerade aus dem Archiv geholt.", button: "Noch einmal versuchen"},
+			text: "Jemand anderes muss zuerst unterschreiben, oder es wird gerade aus dem Archiv geholt.", button: tryAgainGerman},
 		"gone": {heading: "Dieses Dokument gibt es nicht mehr",
 			text: "Bitte lassen Sie es sich vom Absender noch einmal senden."},
 
@@ -194,7 +200,7 @@ var german = translation{
 	stop: "Keine Nachrichten mehr zu diesem Dokument", back: "Zurück zum Dokument",
 	correction: correctionWords{
 		firstName: "Vorname", lastName: "Nachname", email: "E-Mail-Adresse", mobile: "Handynummer",
-		save: "Korrigieren und senden", resend: "Alles stimmt: Einladung noch einmal senden", again: "Noch einmal versuchen",
+		save: "Korrigieren und senden", resend: "Alles stimmt: Einladung noch einmal senden", again: tryAgainGerman,
 		wrong: "Bitte sehen Sie sich die markierten Felder an.", unchanged: "Sie haben nichts geändert. Wenn alles stimmt, senden Sie die Einladung noch einmal.",
 		mistakes: map[string]string{
 			recipient.MistakeNeeded: "der Anbieter braucht diese Angabe", recipient.MistakeLong: "das sind mehr als 100 Zeichen",

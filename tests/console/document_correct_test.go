@@ -1,7 +1,6 @@
 package console_test
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -112,7 +111,7 @@ func TestOperatorCorrectsAPerson(t *testing.T) {
 
 func sentTo(all []testenv.Message, address string) (n int) {
 	for _, m := range all {
-		if strings.Contains(fmt.Sprint(m.To), address) {
+		if strings.Contains(m.To, address) {
 			n++
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 // sent is a document with two people: Jane, with everything that a correction must keep, and Bob.
 const sent = `{"status":"sent","recipients":[
-  {"id":"jane","first_name":"Jane","last_name":"Doe","email":"jane@exmaple.com","mobile":"61491570313","status":%q,"silent":%t,"routing":2,
+  {"id":"jane","first_name":"Jane","last_name":"Doe","email":"jane@wrong.com","mobile":"61491570313","status":%q,"silent":%t,"routing":2,
    "sms_mfa":"61491570313","redirect":"https://acme.example/done","redirect_void":"https://acme.example/no"},
   {"id":"bob","first_name":"Bob","last_name":"Ray","email":"bob@example.com","mobile":null,"status":"sent","silent":true,"routing":1}]}`
 
@@ -51,7 +51,7 @@ func TestCorrectARecipient(t *testing.T) {
 			},
 		},
 		"done by an earlier attempt":                {document: replaced, to: jane, want: "jane-2"},
-		"the details are there already":             {document: fmt.Sprintf(sent, "sent", false), to: pack.Details{FirstName: "Jane", LastName: "Doe", Email: "jane@exmaple.com", Mobile: "+61491570313"}, want: "jane"},
+		"the details are there already":             {document: fmt.Sprintf(sent, "sent", false), to: pack.Details{FirstName: "Jane", LastName: "Doe", Email: "jane@wrong.com", Mobile: "+61491570313"}, want: "jane"},
 		"a response that cannot be read":            {document: fmt.Sprintf(sent, "sent", false), to: jane, response: `[]`},
 		"signed":                                    {document: fmt.Sprintf(sent, "complete", false), to: jane, reason: pack.HasSigned},
 		"declined":                                  {document: fmt.Sprintf(sent, "void", false), to: jane, reason: pack.HasEnded},

@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +24,7 @@ func (w *installation) happened(source, provider, typ, document string, who *sig
 	for _, f := range change {
 		f(e)
 	}
-	e.Id = event.OccurrenceID(e, document, who.GetId(), fmt.Sprint(time.Now().UnixNano()))
+	e.Id = event.OccurrenceID(e, document, who.GetId(), strconv.FormatInt(time.Now().UnixNano(), 10))
 	m, err := event.Message(w.Context(), e)
 	if err != nil {
 		w.Fatal(err)
@@ -147,7 +147,7 @@ func TestRecipientCorrect(t *testing.T) {
 }
 
 // Every mistake is named before something is stored, with its flag and what to do. The status of wrong use is 2, that of a refusal 1.
-func TestRecipientMistakes(t *testing.T) {
+func TestRecipientMistakes(t *testing.T) { //nolint:tparallel // the last check follows the subtests
 	t.Parallel()
 	w := newInstallation(t)
 	w.happened("demo", "pleasesign", event.RecipientSent, "d1", &signingv1.Recipient{Id: "r7", FirstName: "Jayne", Email: "jayne@example.com"})
