@@ -138,6 +138,13 @@ func (v visitor) document(home string, header http.Header) {
 	v.wants(http.StatusBadRequest, path, v.request(http.MethodPost, at+"?do=hold", form, "effect="+effect))
 	v.wants(http.StatusNotFound, path, v.request(http.MethodPost, at+"-other?do=hold", form, ""))
 	v.wants(http.StatusOK, path, v.request(http.MethodPost, at+"?do=hold", form, "why=TICKET-1&effect="+effect))
+	open := home + "/documents/clickwrap/demo/" + url.PathEscape(v.h.Play(v.t, "clickwrap", "seed")[1]) // one of two has signed
+	v.h.Until(v.t, "the log names the person", func() bool {
+		return strings.Contains(string(send(v.t, v.request(http.MethodGet, open+"?do=correct", header, "")).body), `"fields":`)
+	})
+	v.wants(http.StatusOK, path, v.request(http.MethodGet, open+"?do=correct", header, ""))
+	v.wants(http.StatusUnprocessableEntity, path, v.request(http.MethodPost, open+"?do=correct", form, "email=nobody"))
+	v.wants(http.StatusOK, path, v.request(http.MethodPost, open+"?do=correct", form, "email=somebody%40example.com"))
 	form.Del("Signrelay-Token")
 	v.wants(http.StatusForbidden, path, v.request(http.MethodPost, at+"?do=hold", form, ""))
 }
