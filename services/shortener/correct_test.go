@@ -105,7 +105,7 @@ func TestTheSenderCorrectsAPerson(t *testing.T) {
 	checkPage(t, shown, http.StatusOK, `value="ann@wrong.com"`)
 	wrong := post(t, link, form("save", "first_name", "Ann", "last_name", "", "email", "ann@", "mobile", "+1 317 555 1234"))
 	checkPage(t, wrong, http.StatusOK, "It is not an e-mail address, such as jane@example.com.")
-	if !strings.Contains(wrong.body, `id="last_name-wrong">The provider needs it.`) || !strings.Contains(wrong.body, `value="ann@"`) {
+	if !strings.Contains(wrong.body, `id="last_name-wrong">This is needed.`) || !strings.Contains(wrong.body, `value="ann@"`) {
 		t.Errorf("the mistakes: %s", wrong.body)
 	}
 	checkPage(t, post(t, link, form("save", "first_name", "Ann", "last_name", "Lee", "email", "ann@example.com", "mobile", "+1 317 555 1234")), http.StatusOK, "PleaseSign takes Australian mobile numbers only")

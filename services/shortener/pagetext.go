@@ -27,7 +27,7 @@ type correctionWords struct {
 	firstName, lastName, email, mobile string
 	save, resend, again                string            // buttons
 	wrong, unchanged                   string            // what is wrong with the form
-	mistakes                           map[string]string // the texts of recipient.CheckDetails in this language; nil for English
+	mistakes                           map[string]string // other texts for those of recipient.CheckDetails
 }
 
 func (w correctionWords) mistake(m pack.Mistake) string {
@@ -129,6 +129,7 @@ var english = translation{
 		firstName: "First name", lastName: "Last name", email: "E-mail address", mobile: "Mobile number",
 		save: "Correct and send", resend: "All of this is right: send the invitation again", again: tryAgainEnglish,
 		wrong: "Please look at the marked fields.", unchanged: "You have changed nothing. If all of this is right, send the invitation again.",
+		mistakes: map[string]string{recipient.MistakeNeeded: "this is needed"}, // the sender does not know our word "provider"
 	},
 	comeBack: func(in time.Duration) string {
 		return "Please come back " + formatDelay(in, "later", "in about one minute", "in about %.0f minutes", "in about one hour", "in about %.0f hours") + "."
@@ -203,7 +204,7 @@ var german = translation{
 		save: "Korrigieren und senden", resend: "Alles stimmt: Einladung noch einmal senden", again: tryAgainGerman,
 		wrong: "Bitte sehen Sie sich die markierten Felder an.", unchanged: "Sie haben nichts geändert. Wenn alles stimmt, senden Sie die Einladung noch einmal.",
 		mistakes: map[string]string{
-			recipient.MistakeNeeded: "der Anbieter braucht diese Angabe", recipient.MistakeLong: "das sind mehr als 100 Zeichen",
+			recipient.MistakeNeeded: "diese Angabe wird gebraucht", recipient.MistakeLong: "das sind mehr als 100 Zeichen",
 			recipient.MistakeEmail: "das ist keine E-Mail-Adresse wie jane@example.com", recipient.MistakeEmails: "das ist mehr als eine Adresse",
 			recipient.MistakeNoAddress: "eine E-Mail-Adresse oder eine Handynummer wird gebraucht",
 			recipient.MistakeNumber:    "das ist keine Telefonnummer wie +49 1512 3456789", recipient.MistakeShort: "das sind zu wenige Ziffern",
