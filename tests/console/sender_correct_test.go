@@ -65,7 +65,7 @@ func (w correction) correctMia(t *testing.T, document string) {
 	german.Do(chromedp.Click("main button", chromedp.ByQuery), chromedp.WaitVisible("#first_name", chromedp.ByQuery))
 	w.look(german, "form-de", "Diese Person korrigieren", "Vorname", "Handynummer")
 	german.fill(map[string]string{"first_name": ""})
-	w.look(german, "mistake-de", "Der Anbieter braucht diese Angabe.")
+	w.look(german, "mistake-de", "Diese Angabe wird gebraucht.")
 
 	b := person(t)
 	w.openMail(t, b, subject)
@@ -84,7 +84,7 @@ func (w correction) correctMia(t *testing.T, document string) {
 	w.look(b, "unchanged", "You have changed nothing.")
 	b.fill(map[string]string{"last_name": "", "email": "mia.kelly@", "mobile": "12"})
 	w.look(b, "mistakes", "Please look at the marked fields.")
-	for field, want := range map[string]string{"last_name": "The provider needs it", "email": "e-mail address", "mobile": "digits"} {
+	for field, want := range map[string]string{"last_name": "This is needed", "email": "e-mail address", "mobile": "digits"} {
 		var described string
 		b.Do(chromedp.Evaluate(`document.getElementById(document.getElementById("`+field+`").getAttribute("aria-describedby")).innerText`, &described))
 		if !strings.Contains(strings.ToLower(described), strings.ToLower(want)) {
