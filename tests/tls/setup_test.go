@@ -97,14 +97,16 @@ func newNames(t *testing.T, port int) string {
 			return
 		}
 		defer func() { _ = to.Close() }()
-		w.WriteHeader(http.StatusOK)
-		from, _, err := http.NewResponseController(w).Hijack()
+		from, begun, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
 		defer func() { _ = from.Close() }()
+		if _, err := io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
+			return
+		}
 		go func() {
-			_, _ = io.Copy(to, from)
+			_, _ = io.Copy(to, begun)
 			_ = to.(*net.TCPConn).CloseWrite()
 		}()
 		_, _ = io.Copy(from, to)
