@@ -232,9 +232,13 @@ func RefusalWords(reason, providerName string) string {
 	return strings.ReplaceAll(cmp.Or(refusals[reason], "the reason is "+reason), "{provider}", providerName)
 }
 
-// waitingOrder says what becomes of the order about a person that has no outcome yet; empty for none.
+// waitingOrder says what becomes of the order about a person that has no outcome yet; empty for none, and for one that a stage gave up.
 func (x *explainer) waitingOrder(i int) string {
-	switch p := &x.d.People[i]; p.Order.Type {
+	p := &x.d.People[i]
+	if slices.ContainsFunc(x.facts.Dead, func(l DeadLetter) bool { return l.Event != "" && l.Event == p.Order.ID }) {
+		return ""
+	}
+	switch p.Order.Type {
 	case event.CorrectionRequested:
 		return x.name(i) + " is corrected, and then invited again"
 	case event.ResendRequested:

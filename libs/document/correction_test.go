@@ -98,6 +98,12 @@ func TestCorrectedPeople(t *testing.T) {
 		"the order waits": {
 			after(askedToCorrect()), "Olivia Nguyen", "r-olivia", document.NotTold, 1, "Olivia Nguyen has not signed, and the invitation by text did not arrive.", "Olivia Nguyen is corrected, and then invited again",
 		},
+		"the order was given up": {
+			after(askedToCorrect(), func(s *story) {
+				s.facts.Dead = []document.DeadLetter{{Stage: "enricher", Event: s.cause, Person: "r-olivia", Reason: "bad-credentials", Fault: "operator"}}
+			}), "Olivia Nguyen", "r-olivia", document.NotTold, 1, "Olivia Nguyen has not signed, and the invitation by text did not arrive.",
+			"Olivia Nguyen gets the completion message with a link to the signed file",
+		},
 		"refused": {
 			after(askedToCorrect(), answered(event.CorrectionRefused, olivia, map[string]string{"reason": "refused"})), "Olivia Nguyen", "r-olivia", document.NotTold, 1,
 			"Olivia Nguyen has not signed, and the invitation by text did not arrive.", "Olivia Nguyen gets the completion message with a link to the signed file",

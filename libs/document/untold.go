@@ -75,10 +75,10 @@ func (x *explainer) untold() []Untold {
 // untoldPerson returns what a person did not get: of the messages that the person should have, the latest one on each channel.
 func (x *explainer) untoldPerson(i int) (all []Untold) {
 	p := &x.d.People[i]
-	if p.Order.ID != "" {
+	if order := x.waitingOrder(i); order != "" {
 		defer func() {
 			for j := range all {
-				all[j].Mends = "This was asked for " + x.ago(p.Order.At) + ": " + x.waitingOrder(i) + "."
+				all[j].Mends = "This was asked for " + x.ago(p.Order.At) + ": " + order + "."
 			}
 		}()
 	}
