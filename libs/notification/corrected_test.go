@@ -14,7 +14,7 @@ import (
 // A message that was made before the latest correction of its person does not leave, whatever its kind: its address may be another person's.
 func TestNoMessageLeavesToAnOldAddress(t *testing.T) {
 	t.Parallel()
-	const progress, completed = notifyv1.Kind_KIND_PROGRESS, notifyv1.Kind_KIND_COMPLETED
+	const progress, completed, stopped = notifyv1.Kind_KIND_PROGRESS, notifyv1.Kind_KIND_COMPLETED, notifyv1.Kind_KIND_STOPPED
 	person := event.Signer{Source: "acme", Provider: "esign-v1", Document: "doc", Recipient: "s1"}
 	other := person
 	other.Recipient = "s2"
@@ -33,6 +33,7 @@ func TestNoMessageLeavesToAnOldAddress(t *testing.T) {
 		"made with the correction":          {kind: progress, channel: event.SMS, corrected: []event.Signer{person}, made: "c1"},
 		"made with the first of two":        {kind: progress, channel: event.SMS, corrected: []event.Signer{person, person}, made: "c1", reason: "corrected"},
 		"made with the second":              {kind: progress, channel: event.SMS, corrected: []event.Signer{person, person}, made: "c2"},
+		"a reply to a text of that number":  {kind: stopped, channel: event.SMS, corrected: []event.Signer{person}},
 		"another person was corrected":      {kind: progress, channel: event.SMS, corrected: []event.Signer{other}},
 		"the wrong person had opted out":    {kind: progress, channel: event.SMS, corrected: []event.Signer{person}, made: "c1", outAt: 50},
 		"the corrected person opted out":    {kind: progress, channel: event.SMS, corrected: []event.Signer{person}, made: "c1", outAt: 150, reason: "opted-out"},

@@ -80,8 +80,7 @@ func (f Foresight) Of(ctx context.Context, n *notifyv1.Notification) (Fate, erro
 			return Fate{Stays: is.Over}, err
 		}
 	}
-	to := optout.To{Person: signerOf(n), Correction: n.GetTo().GetCorrection(), Groups: f.d.mayOptOut(n)}
-	if reason, err := f.d.optOuts.Stops(ctx, to); err != nil || reason != "" {
+	if reason, err := f.d.optOuts.Stops(ctx, f.d.wishes(n)); err != nil || reason != "" {
 		return Fate{Stays: reason}, err
 	}
 	fate := Fate{Held: f.held[event.ChannelName(n.GetChannel())]}

@@ -19,7 +19,7 @@ import (
 //
 // It reads the store for each attempt, so that an opt-out and a correction also count for messages that wait.
 func (d delivery) suppressUnwanted(ctx context.Context, n *notifyv1.Notification, now time.Time) (report []stage.Out, unwanted bool, err error) {
-	reason, err := d.optOuts.Stops(ctx, optout.To{Person: signerOf(n), Correction: n.GetTo().GetCorrection(), Groups: d.mayOptOut(n)})
+	reason, err := d.optOuts.Stops(ctx, d.wishes(n))
 	if err != nil {
 		return nil, false, outcome.PutOff(bucketRetry, "optouts-away", err)
 	}
@@ -28,6 +28,15 @@ func (d delivery) suppressUnwanted(ctx context.Context, n *notifyv1.Notification
 	}
 	report, err = outs(ctx, Suppressed(n, d.stage, now, reason))
 	return report, err == nil, err
+}
+
+// wishes returns those whose wishes and corrections count for n.
+func (d delivery) wishes(n *notifyv1.Notification) optout.To {
+	to := optout.To{Correction: n.GetTo().GetCorrection(), Groups: d.mayOptOut(n)}
+	if !event.KindOf(n.GetKind()).Replies { // a reply goes to the number that wrote
+		to.Person = signerOf(n)
+	}
+	return to
 }
 
 // signerOf returns the person of a message.
