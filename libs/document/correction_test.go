@@ -276,6 +276,23 @@ func TestErasedCorrections(t *testing.T) {
 	}
 }
 
+// The lane shows which messages are from before the correction, and the link's track begins with the new invitation.
+func TestLaneOfACorrectedPerson(t *testing.T) {
+	t.Parallel()
+	s := play(t, "clickwrap", after(corrected(olivier), pass(time.Minute), handed(olivier, "invitation", "email"))...)
+	lane := document.Explain(s.document(), s.events, s.facts, s.now).Lanes[0]
+	var titles []string
+	for _, track := range lane.Tracks {
+		titles = append(titles, track.Title)
+	}
+	if want := []string{"Invitation, before the correction", "Invitation", "The link"}; !slices.Equal(titles, want) {
+		t.Fatalf("the tracks are %q", titles)
+	}
+	if told := lane.Tracks[2].Hops[0]; told.Note != "e-mail" || told.At.Sub(begin) < time.Hour || lane.Email != olivier.GetEmail() || lane.Mobile != "" {
+		t.Errorf("%+v of %+v", told, lane)
+	}
+}
+
 // The number and the order of people stay, also if the provider reports the new id first.
 func TestCorrectedPersonKeepsThePlace(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,11 @@ func (x *explainer) lanes() []Lane {
 		shown := p.Messages[max(0, len(p.Messages)-mostTracks):]
 		l.Omitted = len(p.Messages) - len(shown)
 		for j := range shown {
-			l.Tracks = append(l.Tracks, x.track(&shown[j]))
+			t := x.track(&shown[j])
+			if p.Formerly(&shown[j]) {
+				t.Title += ", before the correction"
+			}
+			l.Tracks = append(l.Tracks, t)
 		}
 		if t := x.linkTrack(p); len(t.Hops) > 0 {
 			l.Tracks = append(l.Tracks, t)
@@ -243,6 +247,9 @@ func (x *explainer) linkTrack(p *Person) Track {
 			words[i] = channelWord(c)
 		}
 		at := earliest(p.FirstSent, p.ProviderAt)
+		if !p.CorrectedAt.IsZero() {
+			at = p.toldAt()
+		}
 		t.Hops = append(t.Hops, Hop{Name: "Notified", Note: list(words), At: at})
 	}
 	var done []Hop
@@ -271,6 +278,17 @@ func (x *explainer) linkTrack(p *Person) Track {
 	}
 	x.setLags(t.Hops)
 	return t
+}
+
+// toldAt returns when a message that asks to sign was first handed over since the correction of the person.
+func (p *Person) toldAt() time.Time {
+	at := p.ProviderAt
+	for i := range p.Messages {
+		if m := &p.Messages[i]; m.asks() && !p.Formerly(m) {
+			at = earliest(at, m.SentAt)
+		}
+	}
+	return at
 }
 
 // setLags sets the time between each step and the next one with a time. Before the first step to come, the time grows.

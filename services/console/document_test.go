@@ -338,7 +338,7 @@ func TestPersonIsCorrected(t *testing.T) {
 	}
 	right := url.Values{"first_name": {"Jack"}, "email": {"jack@example.com"}, "mobile": {"+61 491 570 156"}}
 	response, plan := post(right)
-	for _, want := range []string{"<b>Jack</b> <b>Wilson</b> <b>jack@example.com</b> <b>&#43;61491570156</b>", "PleaseSign corrects the person.", "links in earlier messages stop working", ">Correct 1 person</button>"} {
+	for _, want := range []string{"First name: <b>Jack</b>", "E-mail address: <b>jack@example.com</b>", "Mobile number: <b>&#43;61491570156</b>", "PleaseSign corrects the person.", "links in earlier messages stop working", ">Correct 1 person</button>"} {
 		if response.StatusCode != http.StatusOK || !strings.Contains(plan, want) {
 			t.Errorf("status %d: the plan lacks %q:\n%s", response.StatusCode, want, plan)
 		}
