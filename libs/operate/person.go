@@ -276,6 +276,10 @@ func (o *Operator) Outcome(ctx context.Context, d Document, order string) (all [
 // leaves. The provider's own explanation may name the person, so only a reader of personal data gets it.
 func OutcomeWords(events []*signingv1.SigningEvent, providerName string, private bool) (text string, done bool) {
 	var leave, stay []string
+	place := func(e *signingv1.SigningEvent) int {
+		return slices.Index(event.ChannelNames(), e.GetNotice().GetChannel())
+	}
+	events = slices.SortedStableFunc(slices.Values(events), func(a, b *signingv1.SigningEvent) int { return place(a) - place(b) })
 	for _, e := range events {
 		a := e.GetAttributes()
 		switch e.GetType() {
