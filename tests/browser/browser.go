@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -81,10 +82,20 @@ func (b *Browser) Do(actions ...chromedp.Action) {
 	b.T.Helper()
 	ctx, cancel := context.WithTimeout(b.Context, 30*time.Second)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		b.T.Fatalf("in the browser: %v", err)
+	for _, action := range actions {
+		err := chromedp.Run(ctx, action)
+		for err != nil && strings.Contains(err.Error(), replaced) && ctx.Err() == nil {
+			err = chromedp.Run(ctx, action)
+		}
+		if err != nil {
+			b.T.Fatalf("in the browser: %v", err)
+		}
 	}
 }
+
+// replaced is the browser's error for an element that the page has replaced after an action has found it and before the action was done. A live
+// page does that, so the action looks for the element again.
+const replaced = "Could not find node with given id"
 
 // Text returns the text at a selector.
 func (b *Browser) Text(selector string) string {

@@ -66,7 +66,7 @@ func TestDocumentIsOpenAPI(t *testing.T) {
 	}
 }
 
-// Every enum of channels in the document has all channels.
+// Every enum of channels in the document has all channels. An invitation can also be sent again by the provider.
 func TestDocumentedChannels(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "openapi.yaml"))
@@ -78,7 +78,7 @@ func TestDocumentedChannels(t *testing.T) {
 		t.Errorf("docs/openapi.yaml has %d enums of channels", len(enums))
 	}
 	for _, enum := range enums {
-		if want := strings.Join(event.ChannelNames(), ", "); enum[1] != want {
+		if want := strings.Join(event.ChannelNames(), ", "); strings.TrimSuffix(enum[1], ", "+event.ByProvider) != want {
 			t.Errorf("docs/openapi.yaml: the channels are [%s], want [%s]", enum[1], want)
 		}
 	}
