@@ -215,15 +215,15 @@ func (x *explainer) orderEntry(t *Entry, e *signingv1.SigningEvent, who string) 
 // refusals are the reasons of correction.refused and resend.refused in words.
 var refusals = map[string]string{
 	event.OverSigned: "the person has signed", event.OverDeclined: "the person declined", event.OverDocument: "the document has ended",
-	event.OverCorrected: "the person was corrected meanwhile, and has another id at {provider}",
-	"not-listed":        "{provider} does not list the person any more",
-	"no-api":            "the settings have no access to {provider}’s API",
-	"not-allowed":       "the details break a rule",
-	"nothing-changed":   "the person has these details already",
-	"refused":           "{provider} did not accept it",
-	"not-supported":     "{provider} has no call for it",
-	"provider-writes":   "{provider} invites the person itself, and its API does not correct people",
-	"provider-silent":   "{provider} sends no messages to the person",
+	event.OverCorrected:       "the person was corrected meanwhile, and has another id at {provider}",
+	"not-listed":              "{provider} does not list the person any more",
+	event.RefusedNoAPI:        "the settings have no access to {provider}’s API",
+	event.RefusedNotAllowed:   "the details break a rule",
+	event.RefusedUnchanged:    "the person has these details already",
+	event.RefusedByProvider:   "{provider} did not accept it",
+	event.RefusedNotSupported: "{provider} has no call for it",
+	"provider-writes":         "{provider} invites the person itself, and its API does not correct people",
+	"provider-silent":         "{provider} sends no messages to the person",
 }
 
 // RefusalWords says why an order about a person was refused, for the reason of correction.refused or resend.refused and the provider's name for the

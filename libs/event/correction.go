@@ -29,6 +29,15 @@ const (
 	OwnMessages = "messages" // only the messages of Signrelay go to the corrected person, because the provider's API cannot change a person
 )
 
+// The reasons of correction.refused and resend.refused, beside those for which a document does not wait for a person (OverSigned and its like).
+const (
+	RefusedNoAPI        = "no-api"          // the settings have no API for the source
+	RefusedNotAllowed   = "not-allowed"     // the details break a rule
+	RefusedUnchanged    = "nothing-changed" // the person has these details already
+	RefusedByProvider   = "refused"         // attributes.message has the provider's explanation
+	RefusedNotSupported = "not-supported"   // the provider's API has no call for it
+)
+
 // ByProvider is the attribute channels of a resend.requested that the provider fulfils with its own message.
 const ByProvider = "provider"
 

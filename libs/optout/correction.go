@@ -2,8 +2,6 @@ package optout
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -18,9 +16,7 @@ type Correction struct {
 // Corrected is the entry of a person's corrections, under the id that the provider had for the person before. It is written before the event
 // recipient.corrected, and each sender and each short link reads it. So nothing goes to an old address once the event is in the log.
 func Corrected(who event.Signer) Who {
-	return Who{"corrected.", "corrected/" + strings.Join([]string{
-		who.Source, who.Provider, strconv.Quote(who.Document), strconv.Quote(who.Recipient),
-	}, "/")}
+	return ofSigner("corrected", who)
 }
 
 // Correct stores a correction, unless a later one is stored.

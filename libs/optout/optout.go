@@ -52,7 +52,11 @@ func Number(number, source string) Who {
 
 // Person is a person on a document, for all messages about the document.
 func Person(who event.Signer) Who {
-	return Who{"person.", "person/" + strings.Join([]string{
+	return ofSigner("person", who)
+}
+
+func ofSigner(family string, who event.Signer) Who {
+	return Who{family + ".", family + "/" + strings.Join([]string{
 		who.Source, who.Provider, strconv.Quote(who.Document), strconv.Quote(who.Recipient),
 	}, "/")}
 }

@@ -24,25 +24,16 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The enricher's own reasons against an order.
-const (
-	noAPI          = "no-api"          // the settings have no API for the source
-	notAllowed     = "not-allowed"     // the details break a rule
-	nothingChanged = "nothing-changed" // the person has these details already
-	refused        = "refused"         // the provider refused it; attributes.message has its explanation
-	notSupported   = "not-supported"   // the provider's API has no call for it
-)
-
 // correct fulfils correction.requested: at the provider, if its API can correct a recipient, otherwise for the messages of Signrelay only. The
 // invitation to the corrected person follows from recipient.corrected. The correction is stored before that event, so that no message to the old
 // address leaves once the event is in the log.
 func (e *enricher) correct(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
 	o := order{enricher: e, in: in, done: event.RecipientCorrected, refused: event.CorrectionRefused}
 	return o.run(ctx, func(src providers.Source, who event.Signer) error {
-		rules := rulesOf(src)
+		rules := rulesFor(src.Settings)
 		to, mistakes := recipient.CheckDetails(detailsOf(in.Data.GetRecipient()), rules, src.Settings.Region)
 		if len(mistakes) > 0 {
-			return &refusal{notAllowed, mistakes[0].Field + ": " + mistakes[0].Text}
+			return &refusal{event.RefusedNotAllowed, mistakes[0].Field + ": " + mistakes[0].Text}
 		}
 		corrected := o.event(event.RecipientCorrected)
 		if corrector, can := src.API.(pack.Corrector); can && rules != nil {
@@ -65,7 +56,7 @@ func (e *enricher) correct(ctx context.Context, in stage.Event[*signingv1.Signin
 			case !listed.Invite:
 				return &refusal{reason: recipient.ProviderWrites}
 			case was == to:
-				return &refusal{reason: nothingChanged}
+				return &refusal{reason: event.RefusedUnchanged}
 			}
 			corrected.Recipient = recipient.Corrected(who.Recipient, to)
 			corrected.Attributes[event.AttributeScope] = event.OwnMessages
@@ -86,7 +77,7 @@ func (e *enricher) resend(ctx context.Context, in stage.Event[*signingv1.Signing
 	return o.run(ctx, func(src providers.Source, who event.Signer) error {
 		resender, can := src.API.(pack.Resender)
 		if !can {
-			return &refusal{reason: notSupported}
+			return &refusal{reason: event.RefusedNotSupported}
 		}
 		err := resender.Resend(ctx, who.Document, who.Recipient)
 		if in.Attempt > 1 && refusalOf(err) != nil {
@@ -164,7 +155,7 @@ func (o *order) run(ctx context.Context, fulfil func(providers.Source, event.Sig
 	case is.Over != "" && is.Over != event.OverOptedOut: // a wrong person may have opted out
 		err = &refusal{reason: is.Over}
 	case src.API == nil:
-		err = &refusal{reason: noAPI}
+		err = &refusal{reason: event.RefusedNoAPI}
 	default:
 		err = fulfil(src, who)
 		if err == nil || errors.As(err, new(*pack.CallError)) {
@@ -205,7 +196,7 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &call) && call.Status == http.StatusNotFound:
 		return &refusal{reason: string(pack.NotListed)}
 	case errors.As(err, &call) && outcome.Of(err).Kind() == outcome.GaveUp:
-		return &refusal{refused, call.Message}
+		return &refusal{event.RefusedByProvider, call.Message}
 	default:
 		return nil
 	}
@@ -225,9 +216,7 @@ func (o *order) event(typ string) *signingv1.SigningEvent {
 	}
 }
 
-// rulesOf returns what the source's provider needs to correct a recipient; nil if it cannot.
-func rulesOf(src providers.Source) *pack.Corrects { return rulesFor(src.Settings) }
-
+// rulesFor returns what the source's provider needs to correct a recipient; nil if it cannot.
 func rulesFor(src config.Source) *pack.Corrects {
 	p, _ := providers.ByName(src.Provider)
 	return p.Corrects

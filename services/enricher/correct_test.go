@@ -95,9 +95,9 @@ func TestTheOutcomeOfACorrection(t *testing.T) {
 		"at the provider":               {provider: "pleasesign", to: jane, want: event.RecipientCorrected},
 		"for our own messages":          {provider: "clickwrap", to: jane, want: event.RecipientCorrected},
 		"a name only, for our own":      {provider: "clickwrap", to: pack.Details{FirstName: "Anne", LastName: "Lee", Mobile: "+1 317 555 0001"}, want: event.RecipientCorrected},
-		"the provider needs an address": {provider: "pleasesign", to: pack.Details{FirstName: "Jane", LastName: "Doe"}, want: event.CorrectionRefused, reason: notAllowed},
-		"a number that is none":         {provider: "clickwrap", to: pack.Details{Mobile: "call me"}, want: event.CorrectionRefused, reason: notAllowed},
-		"the same details":              {provider: "clickwrap", people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Mobile = "+1 (317) 555-0001" })}, to: pack.Details{FirstName: "Ann", LastName: "Lee", Mobile: "+13175550001"}, want: event.CorrectionRefused, reason: nothingChanged},
+		"the provider needs an address": {provider: "pleasesign", to: pack.Details{FirstName: "Jane", LastName: "Doe"}, want: event.CorrectionRefused, reason: event.RefusedNotAllowed},
+		"a number that is none":         {provider: "clickwrap", to: pack.Details{Mobile: "call me"}, want: event.CorrectionRefused, reason: event.RefusedNotAllowed},
+		"the same details":              {provider: "clickwrap", people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Mobile = "+1 (317) 555-0001" })}, to: pack.Details{FirstName: "Ann", LastName: "Lee", Mobile: "+13175550001"}, want: event.CorrectionRefused, reason: event.RefusedUnchanged},
 		"another person":                {provider: "clickwrap", people: []pack.Recipient{bob}, to: jane, want: event.CorrectionRefused, reason: "not-listed"},
 		"a person whom the provider invites": {
 			provider: "clickwrap", people: []pack.Recipient{with(ann, uninvited)}, to: jane, want: event.CorrectionRefused, reason: recipient.ProviderWrites,
@@ -117,7 +117,7 @@ func TestTheOutcomeOfACorrection(t *testing.T) {
 		}()}},
 		"the provider refuses": {
 			provider: "pleasesign", fails: refusedBy(http.StatusBadRequest, "Mobile is not valid."), to: jane,
-			want: event.CorrectionRefused, reason: refused, message: "Mobile is not valid.",
+			want: event.CorrectionRefused, reason: event.RefusedByProvider, message: "Mobile is not valid.",
 		},
 		"the provider does not know the document": {
 			provider: "pleasesign", fails: refusedBy(http.StatusNotFound, ""), to: jane, want: event.CorrectionRefused, reason: "not-listed",
@@ -297,9 +297,9 @@ func TestTheProviderWritesAgain(t *testing.T) {
 		reason   string
 	}{
 		"sent":               {"pleasesign", nil, event.RecipientResent, ""},
-		"too soon":           {"pleasesign", outcome.Permanent(&pack.CallError{Op: "POST resend", Status: http.StatusBadRequest, Message: "Wait 30 minutes."}), event.ResendRefused, refused},
+		"too soon":           {"pleasesign", outcome.Permanent(&pack.CallError{Op: "POST resend", Status: http.StatusBadRequest, Message: "Wait 30 minutes."}), event.ResendRefused, event.RefusedByProvider},
 		"a silent recipient": {"pleasesign", &pack.NotCorrectableError{Reason: pack.WritesNothing}, event.ResendRefused, string(pack.WritesNothing)},
-		"no such call":       {"clickwrap", nil, event.ResendRefused, notSupported},
+		"no such call":       {"clickwrap", nil, event.ResendRefused, event.RefusedNotSupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -231,7 +231,7 @@ func notCorrectable(reason string) page {
 		return page{outcome: string(pack.Ended), status: http.StatusGone}
 	case event.OverCorrected:
 		return page{outcome: "corrected", status: http.StatusOK}
-	case recipient.ProviderWrites, recipient.NotListed, "not-supported", "no-api":
+	case recipient.ProviderWrites, recipient.NotListed, event.RefusedNotSupported, event.RefusedNoAPI:
 		return page{outcome: "correct-elsewhere", status: http.StatusOK}
 	default:
 		return page{outcome: "correct-refused", status: http.StatusOK}

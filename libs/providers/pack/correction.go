@@ -1,6 +1,10 @@
 package pack
 
-import "context"
+import (
+	"context"
+
+	"github.com/signrelay/signrelay/libs/event"
+)
 
 // Details are the name and the addresses of a person, as they should be. An empty field means that the person has none.
 type Details struct {
@@ -54,9 +58,9 @@ type NotCorrectable string
 
 // Reasons against a change of a recipient.
 const (
-	HasSigned     NotCorrectable = "signed"
-	HasDeclined   NotCorrectable = "declined"
-	HasEnded      NotCorrectable = "document-ended"
+	HasSigned     NotCorrectable = event.OverSigned
+	HasDeclined   NotCorrectable = event.OverDeclined
+	HasEnded      NotCorrectable = event.OverDocument
 	NotListed     NotCorrectable = "not-listed"      // the provider does not list the recipient
 	WritesNothing NotCorrectable = "provider-silent" // the provider sends no messages to the recipient
 )

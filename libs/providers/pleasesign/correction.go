@@ -21,7 +21,7 @@ var corrects = pack.Corrects{Name: true, Email: true, Check: func(to pack.Detail
 
 var mobileNumber = regexp.MustCompile(`^\+614[0-9]{8}$`)
 
-// correction is the body of POST /recipient/:id/correct. PleaseSign makes a new recipient of it, so it also has what must not get lost.
+// correction is the body of POST /recipient/:id/correct. PleaseSign makes a new recipient of it, so the body also has the fields that the old one had.
 type correction struct {
 	FirstName    string    `json:"first_name"`
 	LastName     string    `json:"last_name"`
