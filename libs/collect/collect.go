@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -130,16 +131,14 @@ func beginOfLog(ctx context.Context, js jetstream.JetStream) (time.Time, error) 
 
 // Documents returns the documents with a provider's id that have events in the log. Ids of two providers, or of two accounts, may be equal.
 func Documents(ctx context.Context, js jetstream.JetStream, id string) (found []evidence.Document, err error) {
-	for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, event.DocumentFilter(id), time.Time{}) {
-		if err != nil {
-			return nil, err
-		}
-		at, ok := event.ParseSubject(m.Subject)
+	subjects, err := event.Log{JS: js, Stream: flow.Signing}.Subjects(ctx, event.DocumentFilter(id))
+	for _, subject := range slices.Sorted(maps.Keys(subjects)) {
+		at, ok := event.ParseSubject(subject)
 		if d := (evidence.Document{Source: at.Source, Provider: at.Provider, ID: id}); ok && !slices.Contains(found, d) {
 			found = append(found, d)
 		}
 	}
-	return found, nil
+	return found, err
 }
 
 // Evidence completes the source of an evidence file (evidence.Make) with everything that the streams have about its document. It changes nothing,

@@ -226,7 +226,7 @@ func (s *search) messages(ctx context.Context, stream string) iter.Seq2[*jetstre
 	slices.Sort(filters)
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
 		for _, filter := range filters {
-			for m, err := range log.Messages(ctx, filter, time.Time{}) {
+			for m, err := range log.Narrow(ctx, filter) {
 				if !yield(m, err) {
 					return
 				}

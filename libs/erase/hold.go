@@ -184,12 +184,13 @@ func publish(ctx context.Context, js jetstream.JetStream, e *signingv1.SigningEv
 // DocumentsOf returns the documents with a provider's id that have events in the log or copies in HOLD. source narrows them if it is not
 // empty.
 func DocumentsOf(ctx context.Context, js jetstream.JetStream, id, source string) ([]Document, error) {
+	subjects, err := event.Log{JS: js, Stream: flow.Signing}.Subjects(ctx, event.DocumentFilter(id))
+	if err != nil {
+		return nil, err
+	}
 	all := map[Document]bool{}
-	for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, event.DocumentFilter(id), time.Time{}) {
-		if err != nil {
-			return nil, err
-		}
-		if a, ok := event.ParseSubject(m.Subject); ok && (source == "" || a.Source == source) {
+	for subject := range subjects {
+		if a, ok := event.ParseSubject(subject); ok && (source == "" || a.Source == source) {
 			all[Document{a.Source, a.Provider, a.Document}] = true
 		}
 	}

@@ -285,6 +285,81 @@ func (l Log) Last(ctx context.Context, filters ...string) iter.Seq2[*jetstream.R
 	}
 }
 
+// Subjects returns the subjects that match a filter, and how many messages each has. The server has all subjects in memory as a tree, so this takes
+// 0.3 ms at 10^6 subjects if few of them match, also for a filter with "*" in the middle. It reads no message.
+func (l Log) Subjects(ctx context.Context, filter string) (map[string]uint64, error) {
+	s, err := l.JS.Stream(ctx, l.Stream)
+	if err != nil {
+		return nil, fmt.Errorf("read the subjects of %s: %w", l.Stream, err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("read the subjects of %s: %w", l.Stream, err)
+	}
+	return info.State.Subjects, nil
+}
+
+// Narrow works like Messages with the zero time, for a filter with "*" in the middle that matches few subjects, such as those of one document. It asks
+// which subjects these are, and reads each of them by its exact name. Messages would make the server search each block of the stream: 170 ms at
+// 10^6 messages, in which it does nothing else for the connection.
+func (l Log) Narrow(ctx context.Context, filter string) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		subjects, err := l.Subjects(ctx, filter)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		all := make([]iter.Seq2[*jetstream.RawStreamMsg, error], 0, len(subjects))
+		for subject := range subjects {
+			all = append(all, l.Messages(ctx, subject, time.Time{}))
+		}
+		merged(all)(yield)
+	}
+}
+
+// merged yields the messages of several sequences in the order of the stream. An error ends it.
+func merged(all []iter.Seq2[*jetstream.RawStreamMsg, error]) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		type head struct {
+			message *jetstream.RawStreamMsg
+			next    func() (*jetstream.RawStreamMsg, error, bool)
+		}
+		var heads []head
+		for _, one := range all {
+			next, stop := iter.Pull2(one)
+			defer stop()
+			switch m, err, more := next(); {
+			case err != nil:
+				yield(nil, err)
+				return
+			case more:
+				heads = append(heads, head{m, next})
+			}
+		}
+		for len(heads) > 0 {
+			first := 0
+			for i := range heads {
+				if heads[i].message.Sequence < heads[first].message.Sequence {
+					first = i
+				}
+			}
+			if !yield(heads[first].message, nil) {
+				return
+			}
+			m, err, more := heads[first].next()
+			switch {
+			case err != nil:
+				yield(nil, err)
+				return
+			case more:
+				heads[first].message = m
+			default:
+				heads = slices.Delete(heads, first, first+1)
+			}
+		}
+	}
+}
+
 // Bounds returns the sequences of the first message that the stream still holds and of the last message that it ever stored. A last of 0
 // means that the stream never stored a message.
 func (l Log) Bounds(ctx context.Context) (first, last uint64, err error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 func TestLogFindsStoredEventsOnly(t *testing.T) {
@@ -274,6 +275,77 @@ func has(t *testing.T, log event.Log, subject, id string, in event.Span) (bool, 
 	t.Helper()
 	found, err := log.Which(t.Context(), subject, in, id, "never")
 	return found[id], err
+}
+
+func TestNarrowReadsSubjectsInTheOrderOfTheLog(t *testing.T) {
+	t.Parallel()
+	js := connected(t)
+	log := event.Log{JS: js, Stream: flow.Signing}
+	const many = 700 // more than two batches of a subject
+	for i := range many {
+		for _, subject := range []string{"signing.v1.a.b.c.d.one", "signing.v1.a.b.c.e.one", "signing.v1.a.b.c.d.two"}[:1+i%3] {
+			if _, err := js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: []byte(strconv.Itoa(i))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	<-js.PublishAsyncComplete()
+	subjects, err := log.Subjects(t.Context(), event.DocumentFilter("one"))
+	if want := map[string]uint64{"signing.v1.a.b.c.d.one": many, "signing.v1.a.b.c.e.one": 466}; err != nil || !maps.Equal(subjects, want) {
+		t.Fatalf("the subjects are %v, %v; want %v", subjects, err, want)
+	}
+	read, before := map[string]uint64{}, uint64(0)
+	for m, err := range log.Narrow(t.Context(), event.DocumentFilter("one")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Sequence <= before {
+			t.Fatalf("%d came after %d", m.Sequence, before)
+		}
+		read[m.Subject]++
+		before = m.Sequence
+	}
+	if !maps.Equal(read, subjects) {
+		t.Errorf("read %v; want %v", read, subjects)
+	}
+	for m, err := range log.Narrow(t.Context(), event.DocumentFilter("none")) {
+		t.Errorf("a document without events has %v, %v", m, err)
+	}
+}
+
+func TestLifeHasEventsThatNameOnlyThePerson(t *testing.T) {
+	t.Parallel()
+	js := connected(t)
+	log := event.Log{JS: js, Stream: flow.Signing}
+	for i, one := range []struct{ document, person, typ string }{
+		{"", "p1", event.RecipientQueued}, // before the first event that names both
+		{"d1", "p1", event.RecipientSent},
+		{"d2", "p2", event.RecipientSent},
+		{"", "p2", event.RecipientOpened},
+		{"", "p1", event.RecipientOpened},
+		{"d1", "", event.DocumentCompleted},
+		{"", "", event.EndpointTested},
+	} {
+		m, err := event.Message(t.Context(), &signingv1.SigningEvent{
+			Id: strconv.Itoa(i), Type: one.typ, Source: "v1", Provider: "esign-v1", Document: &signingv1.Document{Id: one.document}, Recipient: &signingv1.Recipient{Id: one.person},
+		})
+		if err == nil {
+			_, err = js.PublishMsg(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ids []string
+	for s, err := range log.Life(t.Context(), event.Signer{Source: "v1", Provider: "esign-v1", Document: "d1"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, s.Event.GetId())
+	}
+	if want := []string{"0", "1", "4", "5"}; !slices.Equal(ids, want) {
+		t.Errorf("the life is %v, want %v", ids, want)
+	}
 }
 
 func connected(t *testing.T) jetstream.JetStream {

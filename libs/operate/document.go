@@ -70,7 +70,7 @@ type Reminder struct {
 // Reminders returns the scheduled reminders of a document, the next one first. The later ones of a person are scheduled one after the other.
 func (o *Operator) Reminders(ctx context.Context, d Document) ([]Reminder, error) {
 	var all []Reminder
-	for m, err := range (event.Log{JS: o.JS, Stream: flow.Remind}).Messages(ctx, flow.RemindersOf(d.Source, d.Provider, d.ID), time.Time{}) {
+	for m, err := range (event.Log{JS: o.JS, Stream: flow.Remind}).Narrow(ctx, flow.RemindersOf(d.Source, d.Provider, d.ID)) {
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -297,18 +298,24 @@ func (s *Server) findInLog(r *Request, id string) (string, error) {
 	return pathFor(r, key), nil
 }
 
-// keyInLog returns the document with this id, or with this id in subjects. It reads no more than one event.
+// keyInLog returns the document with this id, or with this id in subjects. It reads no more than the first events.
 func (s *Server) keyInLog(ctx context.Context, id string) (index.Key, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	log := event.Log{JS: s.env.JS, Stream: flow.Signing}
-	for m, err := range log.Few(ctx, event.DocumentFilter(id), time.Time{}) {
-		if err != nil {
-			return index.Key{}, false, fmt.Errorf("find a document in the log: %w", err)
-		}
-		e, err := event.Decode(event.WithoutCallback(m.Data))
-		if is := e.GetDocument().GetId(); err == nil && (is == id || event.DocumentToken(is) == id) {
-			return index.Key{Source: e.GetSource(), Provider: e.GetProvider(), ID: is}, true, nil
+	subjects, err := log.Subjects(ctx, event.DocumentFilter(id))
+	if err != nil {
+		return index.Key{}, false, fmt.Errorf("find a document in the log: %w", err)
+	}
+	for _, subject := range slices.Sorted(maps.Keys(subjects)) {
+		for m, err := range log.Few(ctx, subject, time.Time{}) {
+			if err != nil {
+				return index.Key{}, false, fmt.Errorf("find a document in the log: %w", err)
+			}
+			e, err := event.Decode(event.WithoutCallback(m.Data))
+			if is := e.GetDocument().GetId(); err == nil && (is == id || event.DocumentToken(is) == id) {
+				return index.Key{Source: e.GetSource(), Provider: e.GetProvider(), ID: is}, true, nil
+			}
 		}
 	}
 	return index.Key{}, false, nil

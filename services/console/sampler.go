@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -31,6 +30,7 @@ const (
 type sampler struct {
 	env      service.Env
 	operator *operate.Operator
+	backlogs backlogs
 
 	mu     sync.Mutex
 	last   Snapshot
@@ -75,7 +75,7 @@ type StageState struct {
 	Waiting   uint64    `json:"waiting,string"`          // inputs that are not done, with those in retry
 	InFlight  int       `json:"in_flight"`               // inputs that a replica has, or that wait for another attempt
 	Retrying  int       `json:"in_retry"`                // inputs that were delivered more than once and are not done
-	Oldest    time.Time `json:"oldest_waiting,omitzero"` // when the oldest input that is not done was stored
+	Oldest    time.Time `json:"oldest_waiting,omitzero"` // when the oldest input that is not done was stored, or an earlier time (see backlogs)
 	Active    bool      `json:"active"`                  // a replica asks for work, or has some
 	LastDone  time.Time `json:"last_ack,omitzero"`       // of the newest ack that moved the floor
 	PerMinute float64   `json:"deliveries_per_minute"`   // in the last minute, with repeated attempts
@@ -285,35 +285,11 @@ func (s *sampler) addConsumer(ctx context.Context, state *StageState, f flow.Sta
 	if last := info.AckFloor.Last; last != nil && last.After(state.LastDone) {
 		state.LastDone = last.UTC()
 	}
-	if info.NumPending == 0 && info.NumAckPending == 0 {
-		return nil
-	}
-	oldest, err := s.oldest(ctx, stream, info)
-	if err == nil && (state.Oldest.IsZero() || !oldest.IsZero() && oldest.Before(state.Oldest)) {
-		state.Oldest = oldest
+	at, err := s.backlogs.oldest(ctx, stream, info, s.env.Now().UTC())
+	if err == nil && !at.IsZero() && (state.Oldest.IsZero() || at.Before(state.Oldest)) {
+		state.Oldest = at
 	}
 	return err
-}
-
-// oldest returns when the first input after the consumer's ack floor was stored. It is not done.
-func (s *sampler) oldest(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo) (first time.Time, err error) {
-	filters := info.Config.FilterSubjects
-	if len(filters) == 0 {
-		filters = []string{cmp.Or(info.Config.FilterSubject, ">")}
-	}
-	for _, filter := range filters {
-		m, err := stream.GetMsg(ctx, info.AckFloor.Stream+1, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return first, err
-		}
-		if first.IsZero() || m.Time.Before(first) {
-			first = m.Time.UTC()
-		}
-	}
-	return first, nil
 }
 
 // noun returns what a stage works on, for people.

@@ -35,8 +35,8 @@ func Behind(ctx context.Context, log event.Log, p index.Position, now time.Time)
 	if err != nil {
 		return l, fmt.Errorf("read the log: %w", err)
 	}
-	// The event itself may have been erased; the last one is there or is the erasure of it.
-	m, err := s.GetMsg(ctx, from, jetstream.WithGetMsgSubject(event.Everything))
+	// The event itself may have been erased; the last one is there or is the erasure of it. The server knows without a search what ">" matches.
+	m, err := s.GetMsg(ctx, from, jetstream.WithGetMsgSubject(">"))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return l, nil

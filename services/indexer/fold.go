@@ -291,7 +291,7 @@ func (f *folder) again(ctx context.Context, e *entry, r record) error {
 		}
 		doc := new(document.Document)
 		filter := event.SubjectOfToken(e.key.Source, e.key.Provider, "*.*", event.DocumentToken(e.key.ID))
-		for m, err := range f.log.Messages(ctx, filter, time.Time{}) {
+		for m, err := range f.log.Narrow(ctx, filter) {
 			if err != nil {
 				return fmt.Errorf("read a document's events: %w", err)
 			}

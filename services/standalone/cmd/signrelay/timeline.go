@@ -25,7 +25,7 @@ func timeline(ctx context.Context, c *call) error {
 	filter := event.DocumentFilter(document)
 	log := event.Log{JS: js, Stream: flow.Signing}
 	var entries []entry
-	for m, err := range log.Messages(ctx, filter, time.Time{}) {
+	for m, err := range log.Narrow(ctx, filter) {
 		if err != nil {
 			return err
 		}

@@ -101,7 +101,7 @@ var eventID = regexp.MustCompile(`^[0-9a-v]{26}$`)
 
 // find checks the callbacks of a document; if there is no such document, that of an event, for which the whole log is read.
 func (v *verifier) find(ctx context.Context, name string) error {
-	for m, err := range v.log.Messages(ctx, event.DocumentFilter(name), time.Time{}) {
+	for m, err := range v.log.Narrow(ctx, event.DocumentFilter(name)) {
 		if err == nil {
 			err = v.check(ctx, m.Data, m.Time)
 		}
