@@ -16,25 +16,33 @@ import (
 // of the package.json in its folder, which are fetched once. The test is skipped if Node.js or npm is missing.
 func Node(t testing.TB, program string) func(input string) (output string, err error) {
 	t.Helper()
-	Server(t, "Node.js")
-	_, noNode := exec.LookPath("node")
-	_, noNPM := exec.LookPath("npm")
-	if missing := errors.Join(noNode, noNPM); missing != nil {
-		Missing(t, "%s does not run: install Node.js with npm for it: %v", filepath.Base(program), missing)
-	}
-	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(here(), "npm", "fetch.sh"), filepath.Dir(program))
-	fetch.Stderr = t.Output()
-	folder, err := fetch.Output()
-	if err != nil {
-		t.Fatalf("fetch the packages of %s: %v", program, err)
-	}
+	folder := NodePackages(t, filepath.Dir(program))
 	return func(input string) (string, error) {
 		run := exec.CommandContext(t.Context(), "node", program)
-		run.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(strings.TrimSpace(string(folder)), "node_modules"))
+		run.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(folder, "node_modules"))
 		run.Stdin = strings.NewReader(input)
 		said, err := run.CombinedOutput()
 		return string(said), err
 	}
+}
+
+// NodePackages fetches the packages of the package.json in a folder once, and returns the folder with its node_modules. The test is skipped if
+// Node.js or npm is missing.
+func NodePackages(t testing.TB, of string) string {
+	t.Helper()
+	Server(t, "Node.js")
+	_, noNode := exec.LookPath("node")
+	_, noNPM := exec.LookPath("npm")
+	if missing := errors.Join(noNode, noNPM); missing != nil {
+		Missing(t, "%s does not run: install Node.js with npm for it: %v", filepath.Base(of), missing)
+	}
+	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(here(), "npm", "fetch.sh"), of)
+	fetch.Stderr = t.Output()
+	folder, err := fetch.Output()
+	if err != nil {
+		t.Fatalf("fetch the packages of %s: %v", of, err)
+	}
+	return strings.TrimSpace(string(folder))
 }
 
 // Linkifier returns a function that finds the links in each of many texts as phones and mail programs do, with linkify-it and linkifyjs.

@@ -113,6 +113,16 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 	return e
 }
 
+// Encrypted is LazySync with a NATS server that encrypts its files.
+func Encrypted(t testing.TB, settings func(*Env) string) *Env {
+	t.Helper()
+	e := newEnv(t)
+	e.lazySync = true
+	e.startNATS(t, node{key: MasterKey})
+	e.provision(t, settings(e))
+	return e
+}
+
 // Services lists the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
 var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender", "reminder", "reconciler", "keeper", "archiver", "console", "indexer"}
 

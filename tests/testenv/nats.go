@@ -25,6 +25,7 @@ type node struct {
 	dir     string
 	sync    string // sync_interval
 	room    string // max_file_store; empty for the size of the disk
+	key     string // with which the server encrypts its files; empty for none
 	cluster string // its address for other servers; empty for a single server
 	routes  []string
 	// With this file of a deployment, and with these variables:
@@ -49,6 +50,15 @@ func (e *Env) RestartNATS(t testing.TB, room string) {
 	t.Helper()
 	e.Processes["nats"].Stop()
 	e.node.room = room
+	e.node.write(t)
+	e.Processes["nats"].Start()
+}
+
+// SyncNATS restarts a server that was started by LazySync or Encrypted, so that it syncs each message to the disk, as deployments do.
+func (e *Env) SyncNATS(t testing.TB) {
+	t.Helper()
+	e.Processes["nats"].Stop()
+	e.node.sync = "always"
 	e.node.write(t)
 	e.Processes["nats"].Start()
 }
@@ -139,6 +149,9 @@ func (n node) write(t testing.TB) string {
 	}
 	if n.deployed == "" || n.room != "" { // a second jetstream block replaces the whole first one
 		fmt.Fprintf(&s, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n", n.dir, n.sync)
+		if n.key != "" {
+			fmt.Fprintf(&s, "  key: %q\n", n.key)
+		}
 		if n.room != "" {
 			fmt.Fprintf(&s, "  max_file_store: %s\n", n.room)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Package tests/archive has Google's store.
+// Package tests/archive has the stores of Google and Azure.
 func TestStores(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]func(*testing.T) string{

@@ -1,0 +1,114 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/event"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/testenv"
+)
+
+// The log of the benchmark: each document has its events far apart, as in a log of weeks, and every third document is erased.
+const (
+	eraseDocuments = 300_000
+	eraseEvents    = 5 // of a document
+	eraseEvery     = 3
+)
+
+// BenchmarkEraseScattered erases documents that are scattered over a large log, with the command and a NATS server that syncs each removal to the
+// disk: 10^5 documents with 500,000 events, if the server encrypts its files; a few documents if it does not, because it then writes a file of 8 MiB
+// for each event.
+func BenchmarkEraseScattered(b *testing.B) {
+	for name, c := range map[string]struct {
+		start   func(testing.TB, func(*testenv.Env) string) *testenv.Env
+		figure  string
+		targets int
+		args    []string
+	}{
+		"encrypted":   {testenv.Encrypted, "erase-encrypted", eraseDocuments / eraseEvery, nil},
+		"overwritten": {testenv.LazySync, "erase-overwritten", 100, nil},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				h := c.start(b, func(*testenv.Env) string {
+					return "sources:\n  - {name: demo, provider: clickwrap, webhook: {secrets: [\"12345\"]}}\n"
+				})
+				h.Timeout = 15 * time.Minute
+				scatter(b, h.JetStream(b))
+				h.SyncNATS(b)
+				var list strings.Builder
+				for i := range c.targets {
+					fmt.Fprintln(&list, scattered(i*eraseEvery))
+				}
+				file := filepath.Join(b.TempDir(), "documents")
+				if err := os.WriteFile(file, []byte(list.String()), 0o600); err != nil {
+					b.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
+				cmd := h.Prepared(ctx, b, append([]string{"erase", "--file", file, "--reason", "bench", "--yes"}, c.args...)...)
+				server := h.Processes["nats"].PID()
+				before, began := testenv.CPU(b, server), time.Now()
+				out, err := cmd.CombinedOutput()
+				cancel()
+				took := time.Since(began)
+				if err != nil {
+					b.Fatalf("%v\n%s", err, out)
+				}
+				own := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+				cpu := testenv.CPU(b, server) - before
+				b.Logf("%d documents: %v; CPU of the command %v, of NATS %v\n%s", c.targets, took.Round(time.Second/10), own.Round(time.Second/10), cpu.Round(time.Second/10), out)
+				events := float64(c.targets * eraseEvents)
+				b.ReportMetric(took.Seconds(), "s")
+				b.ReportMetric(float64(took.Microseconds())/events, "µs/event")
+				b.ReportMetric(float64((own+cpu).Microseconds())/events, "CPU-µs/event")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// scattered returns the id of a document.
+func scattered(i int) string {
+	h := fnv.New64a()
+	fmt.Fprint(h, i)
+	return fmt.Sprintf("d%016x", h.Sum64())
+}
+
+// scatter stores the events: the first of each document, then the second of each, and so on.
+func scatter(b *testing.B, js jetstream.JetStream) {
+	b.Helper()
+	began := time.Now()
+	types := []string{event.DocumentSent, event.RecipientSent, event.RecipientOpened, event.RecipientSigned, event.DocumentCompleted}
+	for n := range eraseEvents {
+		for i := range eraseDocuments {
+			id := scattered(i)
+			m, err := event.Message(b.Context(), &signingv1.SigningEvent{
+				Id: fmt.Sprintf("%d-%s", n, id), Source: "demo", Provider: "clickwrap", Type: types[n], OccurredAt: timestamppb.New(began), ReceivedAt: timestamppb.New(began),
+				Document: &signingv1.Document{Id: id, Title: "Example Contract"}, Recipient: &signingv1.Recipient{Id: "r-" + id, Email: id + "@example.com"},
+				Attributes: map[string]string{"description": fmt.Sprintf("%0900d", i)},
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(time.Minute)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(10 * time.Minute):
+		b.Fatal("the log was not filled within 10 minutes")
+	}
+	b.Logf("%d events stored in %v", eraseEvents*eraseDocuments, time.Since(began).Round(time.Second))
+}
