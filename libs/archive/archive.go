@@ -84,6 +84,21 @@ func (s *Store) Of(ctx context.Context, d Document) ([]Object, error) {
 	return all, nil
 }
 
+// Keys returns the keys that begin with a prefix.
+func (s *Store) Keys(ctx context.Context, prefix string) (keys []string, err error) {
+	objects := s.bucket.List(&blob.ListOptions{Prefix: prefix})
+	for {
+		found, err := objects.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return keys, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the archive: %w", cause(err))
+		}
+		keys = append(keys, found.Key)
+	}
+}
+
 // Put stores a file under its key, unless the key exists. In both cases it returns the object, and its content was compared with the key. f is
 // read from its beginning.
 func (s *Store) Put(ctx context.Context, d Document, name Name, f *os.File) (o Object, written bool, err error) {

@@ -20,9 +20,14 @@ type Eraser struct {
 	JS   jetstream.JetStream
 	Ring keyring.Ring
 	// Claims forgets the confirmations of the senders in Redis, by the namespace of their claims; nil without Redis.
-	Claims func(ctx context.Context, namespace string, ids ...string) error
-	// Archive deletes an object of the archive by its key. A key that does not exist is no error. It is nil without an archive.
-	Archive func(ctx context.Context, key string) error
+	Claims  func(ctx context.Context, namespace string, ids ...string) error
+	Archive Files // nil without an archive
+	// Sources are those of the settings. The archive is searched for files of a document at each of them, because it keeps files for longer than the
+	// log keeps events.
+	Sources []Source
+	// NoOverwrite removes messages without overwriting them: no reader gets them any more, and their bytes stay in the server's files until it
+	// rewrites or deletes these.
+	NoOverwrite bool
 	// Known is the time within which every replica of ingest knows that a document is erased; see Tombstones.
 	Known time.Duration
 	// Progress is called after each part of the work, never twice at a time; it may be nil.
@@ -49,6 +54,8 @@ type Target struct {
 	Exact  map[Document]bool    // documents of one source each
 	Ends   map[Source]time.Time // events of these sources without a document that were stored before
 	Person *Person
+	// SharedFiles also deletes the archived files of the person's documents that have other people.
+	SharedFiles bool
 	// OptOuts also removes the person's opt-out. Without it the keyed hash stays, so that the person gets no messages again.
 	OptOuts bool
 }

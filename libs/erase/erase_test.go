@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -630,5 +631,162 @@ func (w *world) change(stream string, set func(*jetstream.StreamConfig)) {
 	set(&c)
 	if _, err := w.js.UpdateStream(w.t.Context(), c); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// files is an archive in memory.
+type files struct {
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+func (f *files) Keys(_ context.Context, prefix string) (all []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key := range f.keys {
+		if strings.HasPrefix(key, prefix) {
+			all = append(all, key)
+		}
+	}
+	return all, nil
+}
+
+func (f *files) Delete(_ context.Context, key string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.keys, key)
+	return nil
+}
+
+// left returns the keys in the archive.
+func (f *files) left() []string { return slices.Sorted(maps.Keys(f.keys)) }
+
+// archived stores a document with people, and a file of it. Its beginning and its people can be missing from the log.
+func (w *world) archived(document string, begun bool, people ...person) (key string) {
+	w.t.Helper()
+	n := 100
+	store := func(p person, typ string, change func(*signingv1.SigningEvent)) {
+		n++
+		e := signing(document, p, typ, n)
+		if change != nil {
+			change(e)
+		}
+		m, err := event.Message(w.t.Context(), e)
+		w.publish(m, err)
+	}
+	if begun {
+		store(person{}, event.DocumentSent, nil)
+	}
+	for _, p := range people {
+		store(p, event.RecipientSigned, nil)
+	}
+	key = "acme/pleasesign/" + document + "/signed-" + strings.Repeat("0", 64) + ".pdf"
+	store(person{}, event.DocumentArchived, func(e *signingv1.SigningEvent) { e.File = &signingv1.File{Kind: "signed", Key: key} })
+	return key
+}
+
+// The files of a person's documents: those that have only this person go, with the event that names them. The others stay until the order includes
+// them, also if the log does not have all people of the document.
+func TestTheFilesOfAPerson(t *testing.T) {
+	t.Parallel()
+	const alone, shared, cut, other = "ALONE-1", "SHARED-1", "CUT-1", "OTHER-1"
+	for name, c := range map[string]struct {
+		all  bool
+		want []string // documents whose files stay
+	}{
+		"by default":            {false, []string{cut, other, shared}},
+		"with the shared files": {true, []string{other}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			archive := &files{keys: map[string]bool{}}
+			w.eraser.Archive = archive
+			again := gonePerson
+			again.id = "another-id" // two signatures of one person
+			for _, key := range []string{
+				w.archived(alone, true, gonePerson, again), w.archived(shared, true, gonePerson, keptPerson), w.archived(cut, false, gonePerson), w.archived(other, true, keptPerson),
+			} {
+				archive.keys[key] = true
+			}
+			who, err := erase.ParsePerson(goneEmail)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := w.erase(erase.Target{Person: who, SharedFiles: c.all})
+			var stay []string
+			for _, key := range archive.left() {
+				stay = append(stay, strings.Split(key, "/")[2])
+			}
+			if !slices.Equal(stay, c.want) {
+				t.Errorf("files of %v stay, want %v", stay, c.want)
+			}
+			others := map[string]int{}
+			for _, s := range found.Shared {
+				others[s.Token] = s.Others
+			}
+			if want := map[string]int{shared: 1, cut: erase.UnknownOthers}; !c.all && !maps.Equal(others, want) || c.all && len(others) > 0 {
+				t.Errorf("shared: %v", others)
+			}
+			named := 0
+			for _, e := range w.events(event.DocumentArchived) {
+				if !archive.keys[e.GetFile().GetKey()] {
+					t.Errorf("the log names the file %s, which is gone", e.GetFile().GetKey())
+				}
+				named++
+			}
+			if named != len(c.want) {
+				t.Errorf("the log names %d files", named)
+			}
+		})
+	}
+}
+
+// A document of a person under a legal hold stops the whole erasure, so that no file and no event of it goes.
+func TestTheFilesOfAPersonUnderAHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	archive := &files{keys: map[string]bool{}}
+	w.eraser.Archive = archive
+	archive.keys[w.archived("HELD-1", true, gonePerson)] = true
+	archive.keys[w.archived("FREE-1", true, gonePerson)] = true
+	if _, err := erase.Hold(t.Context(), w.js, erase.Document{Source: "acme", Provider: "pleasesign", Token: "HELD-1"}, erase.Order{By: "ops", Reason: "case 7"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	who, err := erase.ParsePerson(goneEmail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := w.eraser.Find(t.Context(), erase.Target{Person: who, SharedFiles: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.count()
+	_, err = w.eraser.Run(t.Context(), erase.Target{Person: who, SharedFiles: true}, found, erase.Order{By: "ops", Reason: "request 12"}, time.Now())
+	if !errors.As(err, new(*erase.HeldError)) || len(archive.left()) != 2 || !maps.Equal(before, w.count()) {
+		t.Errorf("%v, %d files", err, len(archive.left()))
+	}
+}
+
+// The archive keeps files for longer than the log keeps events. They go, too: the settings name the sources. The erasure is an event without
+// sequences, which a copy of the log can follow.
+func TestFilesThatTheLogDoesNotNameAnyMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key, kept := "acme/pleasesign/"+goneDocument+"/signed-1.pdf", "acme/pleasesign/"+keptDocument+"/signed-1.pdf"
+	archive := &files{keys: map[string]bool{key: true, kept: true, "acme/pleasesign/" + goneDocument + "x/signed-1.pdf": true}}
+	w.eraser.Archive, w.eraser.Sources = archive, []erase.Source{{Name: "acme", Provider: "pleasesign"}, {Name: "other", Provider: "clickwrap"}}
+	w.erase(erase.Target{IDs: []string{goneDocument}})
+	if left := archive.left(); len(left) != 2 || archive.keys[key] {
+		t.Errorf("left: %v", left)
+	}
+	if reports := w.events(event.DocumentErased); len(reports) != 1 || reports[0].GetAttributes()["sequences"] != "" {
+		t.Errorf("reports: %v", reports)
+	}
+	if w.count()["KV_ERASED"] != 1 {
+		t.Error("no tombstone")
+	}
+	if sequences, err := erase.InCopy(t.Context(), w.eraser); err != nil || len(sequences) != 0 {
+		t.Errorf("a copy: %v, %v", sequences, err)
 	}
 }

@@ -30,11 +30,13 @@ type Found struct {
 	Documents []Document          // with at least one message; sorted
 	People    map[Document]int    // for a person: the number of the document's events that contain the person
 	Messages  map[string]int      // by stream; the stream of a bucket has the prefix "KV_"
-	Archived  []string            // keys of the archive
+	Archived  []string            // keys of the archive that are deleted
+	Shared    []Shared            // for a person: documents whose files stay; sorted
 	removals  map[string][]remove // by stream, in the order of their sequences
 	events    map[Document][]uint64
 	claims    map[string]bool // ids of the senders' inputs
 	cuts      []uint64        // sequences of events in the log that stay, without the provider's request that they carry
+	by        *search         // that found it
 }
 
 // Empty reports whether nothing was found.
@@ -42,6 +44,25 @@ func (f *Found) Empty() bool { return len(f.removals) == 0 && len(f.Archived) ==
 
 // Cuts returns the number of events that stay without the provider's request that they carry: a batch, or a request that names several people.
 func (f *Found) Cuts() int { return len(f.cuts) }
+
+// overwriteTakes is the time of one overwrite on the disk of the development machine: the server writes a file of 8 MiB again.
+const overwriteTakes = 19 * time.Millisecond
+
+// Overwrites returns the number of messages that are overwritten one by one, and about the time that it takes on a server that does not encrypt its
+// files.
+func (f *Found) Overwrites() (n int, takes time.Duration) {
+	for name, all := range f.removals {
+		if strings.HasPrefix(name, bucketPrefix) {
+			continue
+		}
+		for _, whole := range wholeFiles(all) {
+			if !whole {
+				n++
+			}
+		}
+	}
+	return n, time.Duration(n) * overwriteTakes
+}
 
 // FoundPlace is a place from which an erasure removes.
 type FoundPlace struct {
@@ -80,6 +101,7 @@ type remove struct {
 	sequence uint64
 	bytes    int    // at least so many in the server's file
 	subject  string // of an entry of a bucket, and of a message under which the server has a schedule
+	joined   bool   // no message between it and the one before stays; for the first one, no older message stays
 }
 
 // bucketPrefix is the beginning of the name of a bucket's stream.
@@ -91,30 +113,74 @@ const mostFilters = 20
 
 // Find searches all places for a target. It changes nothing.
 func (e *Eraser) Find(ctx context.Context, t Target) (*Found, error) {
-	s := &search{Eraser: e, Target: t, found: &Found{
+	s := e.search(t)
+	err := s.run(ctx)
+	if errors.Is(err, errLong) {
+		s = e.search(t)
+		s.whole = true
+		err = s.run(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.found, nil
+}
+
+// findAgain is Find for a target for which f was found, and nothing was removed since. It reads only the new events of the log, which is the
+// longest of all streams.
+func (e *Eraser) findAgain(ctx context.Context, t Target, f *Found) (*Found, error) {
+	before := f.by
+	if before == nil || t.Person != nil || before.filtered(flow.Signing) {
+		return e.Find(ctx, t)
+	}
+	s := e.search(t)
+	s.whole, s.read, s.stayed = before.whole, before.read, before.stayed
+	s.documents, s.notifications, s.batches, s.files, s.asked = before.documents, before.notifications, before.batches, before.files, true
+	s.found.events, s.found.claims, s.found.cuts = f.events, f.claims, f.cuts
+	s.found.removals[flow.Signing], s.found.Messages[flow.Signing] = f.removals[flow.Signing], f.Messages[flow.Signing]
+	if err := s.run(ctx); err != nil {
+		return nil, err
+	}
+	return s.found, nil
+}
+
+// errLong means that a document has so many events that it is worth to know which messages are between them, so the whole log is read.
+var errLong = errors.New("the document has many events")
+
+func (e *Eraser) search(t Target) *search {
+	s := &search{Eraser: e, Target: t, files: map[Document]map[string]bool{}, found: &Found{
 		People: map[Document]int{}, Messages: map[string]int{}, removals: map[string][]remove{}, events: map[Document][]uint64{}, claims: map[string]bool{},
 	}}
+	s.found.by = s
 	s.prepare()
-	if t.Person != nil {
+	return s
+}
+
+// run searches all places.
+func (s *search) run(ctx context.Context) error {
+	if s.Person != nil {
 		if err := s.identify(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if t.Person != nil && t.OptOuts {
+	if s.Person != nil && s.OptOuts {
 		s.identifyOptOuts()
 	}
 	for _, stream := range flow.Streams {
 		if err := s.stream(ctx, stream.Name); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, bucket := range append(slices.Clone(flow.Buckets), flow.Bucket{Name: flow.Callbacks}) {
 		if err := s.bucket(ctx, bucket.Name); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	if err := s.archive(ctx); err != nil {
+		return err
+	}
 	s.found.Documents = slices.SortedFunc(maps.Keys(s.documents), compare)
-	return s.found, nil
+	return nil
 }
 
 // search is one search.
@@ -122,10 +188,16 @@ type search struct {
 	*Eraser
 	Target
 	found     *Found
-	documents map[Document]bool // with a message
-	tokens    map[string]bool   // of IDs
-	words     map[string]bool   // ids and tokens that consist of the characters of a word
-	phrases   []string          // the other ids
+	whole     bool                         // the log is read as a whole, also for few documents
+	read      uint64                       // the last message of the log that was read in one pass
+	stayed    bool                         // a message stays between the last one to remove and the next one that is read
+	files     map[Document]map[string]bool // keys of the archive
+	shares    shares                       // of a person
+	asked     bool                         // the archive was asked
+	documents map[Document]bool            // with a message
+	tokens    map[string]bool              // of IDs
+	words     map[string]bool              // ids and tokens that consist of the characters of a word
+	phrases   []string                     // the other ids
 
 	people        map[Document]map[string]bool // the ids of the person on each document, as tokens
 	names         map[Document]map[string]bool // the names of the person on each document
@@ -207,7 +279,7 @@ func (s *search) mentions(text string) bool {
 
 // filtered reports whether a stream is read by the subjects of the documents.
 func (s *search) filtered(stream string) bool {
-	return stream == flow.Signing && s.Person == nil && len(s.Exact)+len(s.Ends) == 0 && len(s.IDs) <= mostFilters
+	return stream == flow.Signing && !s.whole && s.Person == nil && len(s.Exact)+len(s.Ends) == 0 && len(s.IDs) <= mostFilters
 }
 
 // holdEvents is the beginning of the subjects of HOLD.
@@ -216,7 +288,11 @@ var holdEvents = strings.TrimSuffix(flow.HeldEvents, ">")
 // messages yields the messages of a stream; those of a few documents by their subjects.
 func (s *search) messages(ctx context.Context, stream string) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	log := event.Log{JS: s.JS, Stream: stream}
-	if !s.filtered(stream) {
+	switch {
+	case s.filtered(stream):
+	case stream == flow.Signing:
+		return log.After(ctx, ">", s.read)
+	default:
 		return log.Messages(ctx, ">", time.Time{})
 	}
 	filters := []string{event.DocumentFilter("")} // events without a document may mention one
@@ -316,38 +392,60 @@ type about struct {
 	texts      []string
 	messages   []string // ids of notifications
 	archived   string   // the key of a file in the archive
+	typ        string   // of an event
+	person     string   // of an event; see personOf
+	addresses  []string // of that person
 	stored     time.Time
 	event      bool // it is an event of the log, or a copy of one
 }
 
 // stream searches one stream.
 func (s *search) stream(ctx context.Context, name string) error {
+	ordered, bytes := !s.filtered(name), 0
+	if name != flow.Signing {
+		s.stayed = false
+	}
 	for m, err := range s.messages(ctx, name) {
 		if err != nil {
 			return fmt.Errorf("search %s: %w", name, missing(err))
 		}
-		a := s.read(m)
+		if name == flow.Signing && ordered {
+			s.read = m.Sequence
+		}
+		a := s.about(m)
+		removed := s.matches(a)
 		switch {
-		case s.matches(a):
-			s.note(name, m, a)
-		case !s.carries(m, a):
-		case name == flow.Signing:
-			s.found.cuts = append(s.found.cuts, m.Sequence)
-		default:
-			s.note(name, m, a)
+		case a.document.Token == event.None:
+		case s.Person == nil && removed && a.archived != "":
+			s.addFile(a.document, a.archived)
+		case s.Person != nil && name == flow.Signing && s.people[a.document] != nil:
+			s.shares.learn(m, a, s.isPerson(a))
+			if a.archived != "" {
+				s.addFile(a.document, a.archived)
+			}
+		}
+		if !removed && s.carries(m, a) {
+			if removed = name != flow.Signing; !removed {
+				s.found.cuts = append(s.found.cuts, m.Sequence)
+			}
+		}
+		if !removed {
+			s.stayed = true
+			continue
+		}
+		s.note(name, m, a)
+		last := &s.found.removals[name][len(s.found.removals[name])-1]
+		last.joined, s.stayed = ordered && !s.stayed, false
+		if bytes += last.bytes; !ordered && bytes > 2*blockBytes {
+			return errLong
 		}
 	}
-	if name == flow.Signing && s.filtered(name) && s.batches {
+	if name == flow.Signing && !ordered && s.batches {
 		if err := s.carriers(ctx); err != nil {
 			return err
 		}
 	}
-	slices.SortFunc(s.found.removals[name], func(a, b remove) int {
-		if a.sequence < b.sequence {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(s.found.removals[name], bySequence)
 	return nil
 }
 
@@ -362,7 +460,7 @@ func (s *search) carriers(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("search %s: %w", flow.Signing, err)
 			}
-			if a := s.read(m); !s.matches(a) && s.carries(m, a) {
+			if a := s.about(m); !s.matches(a) && s.carries(m, a) {
 				s.found.cuts = append(s.found.cuts, m.Sequence)
 			}
 		}
@@ -423,6 +521,11 @@ func (s *search) matchesPerson(a about) bool {
 	return false
 }
 
+// isPerson reports whether the person of an event is the target.
+func (s *search) isPerson(a about) bool {
+	return s.people[a.document][event.DocumentToken(a.person)] || s.names[a.document][a.person] || slices.ContainsFunc(a.addresses, s.Person.in)
+}
+
 // note records a message that is to be removed.
 func (s *search) note(stream string, m *jetstream.RawStreamMsg, a about) {
 	f := s.found
@@ -444,9 +547,6 @@ func (s *search) note(stream string, m *jetstream.RawStreamMsg, a about) {
 	for _, id := range a.messages {
 		s.notifications[id] = id != ""
 	}
-	if s.Person == nil && a.archived != "" && !slices.Contains(f.Archived, a.archived) {
-		f.Archived = append(f.Archived, a.archived)
-	}
 	for _, header := range []string{jetstream.MsgIDHeader, "ce-id", "Signrelay-Dlq-Id", "Signrelay-Input"} {
 		if id := m.Header.Get(header); id != "" && stream != flow.Signing {
 			f.claims[id] = true
@@ -454,8 +554,8 @@ func (s *search) note(stream string, m *jetstream.RawStreamMsg, a about) {
 	}
 }
 
-// read reads what a message of a stream is about.
-func (s *search) read(m *jetstream.RawStreamMsg) about {
+// about reads what a message of a stream is about.
+func (s *search) about(m *jetstream.RawStreamMsg) about {
 	subject := m.Subject
 	if inner := m.Header.Get("Signrelay-Dlq-Subject"); inner != "" { // a dead letter, or its replay
 		subject = inner
@@ -479,6 +579,8 @@ func (s *search) read(m *jetstream.RawStreamMsg) about {
 			is.Callback = nil // see carries
 			a.recipients = append(a.recipients, idOf(is.GetRecipient().GetId())...)
 			a.messages, a.archived = append(a.messages, is.GetNotice().GetNotificationId()), archivedKey(is)
+			a.typ = is.GetType()
+			a.person, a.addresses = personOf(is.GetRecipient()), []string{is.GetRecipient().GetEmail(), is.GetRecipient().GetMobile()}
 		}
 	case named:
 		n := new(notifyv1.Notification)
@@ -663,7 +765,7 @@ func (s *search) workMatches(key string, value []byte) bool {
 	}
 	if content := slices.Concat(w.Selection.Body, w.Selection.Query); len(content) > 0 {
 		m := &jetstream.RawStreamMsg{Subject: w.Selection.Subject, Data: content}
-		if a := s.read(m); s.matches(a) || s.carries(m, a) {
+		if a := s.about(m); s.matches(a) || s.carries(m, a) {
 			return true
 		}
 	}

@@ -61,7 +61,7 @@ const archivePlace = "archive"
 // others are the places outside NATS.
 var others = []Place{
 	{"Redis", "the senders' confirmations are deleted; ids of events and counters are hashes and expire within 30 days", byKey},
-	{archivePlace, "files of the document are deleted", byKey},
+	{archivePlace, "files of the document are deleted; for a person, those of documents that have no other people", byKey},
 	{"index", "the indexer removes the document or the person, when it reads " + event.DocumentErased, byIndexer},
 	{"teams' copies", "not changed: run `signrelay erase --copy` in each account; " + event.DocumentErased + " names the sequences", beyond},
 	{"Kafka", "not changed: the topic's retention removes the events", beyond},

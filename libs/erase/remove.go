@@ -43,7 +43,7 @@ func (e *Eraser) Run(ctx context.Context, t Target, f *Found, o Order, at time.T
 			return 0, err
 		}
 		// This search also finds the events that a replica stored before it knew of the erasure.
-		if f, err = e.Find(ctx, t); err != nil {
+		if f, err = e.findAgain(ctx, t, f); err != nil {
 			return 0, err
 		}
 	}
@@ -113,14 +113,20 @@ func (e *Eraser) report(ctx context.Context, t Target, f *Found, o Order, at tim
 		scope = "person"
 	}
 	var all []*signingv1.SigningEvent
-	for i, d := range slices.SortedFunc(maps.Keys(f.events), compare) {
+	reported := maps.Clone(f.events)
+	for _, d := range f.Documents {
+		if t.Person == nil && len(f.Archived) > 0 && reported[d] == nil {
+			reported[d] = nil // only files of the archive, or entries elsewhere
+		}
+	}
+	for i, d := range slices.SortedFunc(maps.Keys(reported), compare) {
 		sequences := slices.Clone(f.events[d])
 		if i == 0 { // they belong to no erased document, and each copy of the log must remove them, too
 			sequences = append(sequences, f.cuts...)
 		}
 		all = append(all, erased(d, sequences, scope, o, at)...)
 	}
-	return e.each(ctx, "reports", len(all), func(ctx context.Context, i int) error { return publish(ctx, e.JS, all[i]) })
+	return e.publishAll(ctx, all)
 }
 
 // mostSpans is the number of spans of sequences in one event: at most 40 KB of its payload.
@@ -129,7 +135,11 @@ const mostSpans = 1000
 // erased returns the events that report the removal of a document's events.
 func erased(d Document, sequences []uint64, scope string, o Order, at time.Time) (all []*signingv1.SigningEvent) {
 	slices.Sort(sequences)
-	for part := range slices.Chunk(spans(sequences), mostSpans) {
+	parts := slices.Collect(slices.Chunk(spans(sequences), mostSpans))
+	if len(parts) == 0 { // only files of the archive
+		parts = [][]string{nil}
+	}
+	for _, part := range parts {
 		e := &signingv1.SigningEvent{
 			Source: d.Source, Provider: d.Provider, Type: event.DocumentErased, OccurredAt: timestamppb.New(at),
 			Verification: signingv1.Verification_VERIFICATION_INTERNAL, Document: &signingv1.Document{Id: d.Name()},
@@ -162,6 +172,9 @@ func spans(sorted []uint64) (all []string) {
 
 // readSpans reads the attribute "sequences" of document.erased.
 func readSpans(text string) (all []uint64, err error) {
+	if text == "" {
+		return nil, nil
+	}
 	for span := range strings.SplitSeq(text, ",") {
 		first, last, ranged := strings.Cut(span, "-")
 		from, err := strconv.ParseUint(first, 10, 64)
@@ -196,9 +209,9 @@ func Sequences(erased *signingv1.SigningEvent) (map[uint64]bool, error) {
 func (e *Eraser) removeAll(ctx context.Context, f *Found) (removed int, err error) {
 	for _, key := range f.Archived {
 		if e.Archive == nil {
-			return removed, errors.New("the log names files in the archive, and the settings have no archive: set archive.url")
+			return removed, errNoArchive
 		}
-		if err := e.Archive(ctx, key); err != nil {
+		if err := e.Archive.Delete(ctx, key); err != nil {
 			return removed, fmt.Errorf("delete a file of the archive: %w", err)
 		}
 	}
@@ -259,14 +272,11 @@ func (e *Eraser) removeFrom(ctx context.Context, stream jetstream.Stream, name s
 	if strings.HasPrefix(name, bucketPrefix) {
 		return e.each(ctx, name, len(all), func(ctx context.Context, i int) error { return purgeEntry(ctx, stream, all[i].subject) })
 	}
-	whole, err := e.wholeFiles(ctx, stream, all)
-	if err != nil {
-		return err
-	}
+	whole := wholeFiles(all)
 	return e.each(ctx, name, len(all), func(ctx context.Context, i int) error {
 		r := all[i]
 		var err error
-		if whole[i] {
+		if e.NoOverwrite || whole[i] {
 			err = flow.Remains(ctx, stream, r.sequence, stream.DeleteMsg(ctx, r.sequence))
 		} else {
 			err = secureDelete(ctx, stream, r.sequence)
@@ -279,52 +289,28 @@ func (e *Eraser) removeFrom(ctx context.Context, stream jetstream.Stream, name s
 }
 
 // wholeFiles reports for each removal whether it is inside a run so that its file disappears.
-func (e *Eraser) wholeFiles(ctx context.Context, stream jetstream.Stream, all []remove) ([]bool, error) {
+func wholeFiles(all []remove) []bool {
 	whole := make([]bool, len(all))
-	total := 0
-	for _, r := range all {
-		total += r.bytes
-	}
-	if total <= 2*blockBytes {
-		return whole, nil
-	}
-	info, err := stream.Info(ctx, jetstream.WithDeletedDetails(true))
-	if err != nil {
-		return nil, fmt.Errorf("read the deleted messages: %w", err)
-	}
-	gone := make(map[uint64]bool, len(info.State.Deleted))
-	for _, sequence := range info.State.Deleted {
-		gone[sequence] = true
-	}
-	joined := func(a, b uint64) bool { // no message stays between the two
-		for n := a + 1; n < b; n++ {
-			if !gone[n] {
-				return false
-			}
-		}
-		return true
-	}
 	for begin := 0; begin < len(all); {
 		end := begin + 1
-		for end < len(all) && joined(all[end-1].sequence, all[end].sequence) {
+		for end < len(all) && all[end].joined {
 			end++
 		}
 		head, tail := begin, end
-		for bytes := 0; head < end && bytes < blockBytes; head++ {
-			bytes += all[head].bytes
+		if !all[begin].joined { // otherwise no older file has a message that stays
+			for bytes := 0; head < end && bytes < blockBytes; head++ {
+				bytes += all[head].bytes
+			}
 		}
-		for bytes := 0; tail > head && bytes < blockBytes; tail-- {
+		for bytes := 0; tail > begin && bytes < blockBytes; tail-- {
 			bytes += all[tail-1].bytes
-		}
-		if all[begin].sequence <= info.State.FirstSeq || joined(info.State.FirstSeq-1, all[begin].sequence) {
-			head = begin // no older file has a message that stays
 		}
 		for i := head; i < tail; i++ {
 			whole[i] = true
 		}
 		begin = end
 	}
-	return whole, nil
+	return whole
 }
 
 // unschedule lets the server forget a schedule: it keeps its subject in memory and in a file until another message on the subject replaces it.

@@ -119,7 +119,7 @@ func open(env service.Env) (*keeper, error) {
 		if k.archive, err = archive.Open(context.Background(), a.URL); err != nil {
 			return nil, err
 		}
-		k.eraser.Archive = k.archive.Delete
+		k.eraser.Archive = k.archive
 	}
 	if env.Config.Redis.URL == "" {
 		return k, nil

@@ -79,6 +79,9 @@ func written(t *testing.T, s *archive.Store) {
 	if err != nil || len(found) != 1 || found[0] != o {
 		t.Errorf("the document has %+v, %v", found, err)
 	}
+	if keys, err := s.Keys(t.Context(), d.Prefix()); err != nil || len(keys) != 1 || keys[0] != o.Key {
+		t.Errorf("the keys %v, %v", keys, err)
+	}
 	r, err := s.Read(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +30,8 @@ func eraseFlags(fs *flag.FlagSet) {
 	fs.String("file", "", "erase the documents whose ids are in this `file`, one a line")
 	fs.String("source", "", "only documents of this `source`; without it, of all sources")
 	fs.Bool("opt-outs", false, "with --person: also remove the person's opt-out, so that messages may be sent to the person again")
+	fs.Bool("shared-files", false, "with --person: also delete the archived files of the person's documents that have other people")
+	fs.Bool("no-overwrite", false, "do not overwrite messages, which takes a write of 8 MiB each: nothing reads them any more, and their bytes stay in the server's files until it removes these")
 	fs.String("store", "", "after the removal, search all files in this `folder` of the NATS server for what was erased")
 	fs.Bool("copy", false, "with a team's credentials: remove from the team's copy of the log what the log's events "+event.DocumentErased+" name")
 	orderFlags(fs)
@@ -106,7 +110,7 @@ func eraseCommand(ctx context.Context, c *call) error {
 
 // target reads the documents or the person.
 func (c *call) target() (t erase.Target, err error) {
-	t = erase.Target{IDs: slices.Clone(c.args), Source: c.flag("source"), OptOuts: value[bool](c, "opt-outs")}
+	t = erase.Target{IDs: slices.Clone(c.args), Source: c.flag("source"), OptOuts: value[bool](c, "opt-outs"), SharedFiles: value[bool](c, "shared-files")}
 	if path := c.flag("file"); path != "" {
 		ids, err := lines(path)
 		if err != nil {
@@ -122,6 +126,8 @@ func (c *call) target() (t erase.Target, err error) {
 		return t, usageError{"want either documents or --person"}
 	case who == "" && t.OptOuts:
 		return t, usageError{"--opt-outs is for --person"}
+	case who == "" && t.SharedFiles:
+		return t, usageError{"--shared-files is for --person: the files of a document always go with it"}
 	case who == "":
 		return t, nil
 	}
@@ -149,14 +155,17 @@ func lines(path string) (all []string, err error) {
 // eraser returns an Eraser for an installation, and a function that closes its connection to Redis.
 func (c *call) eraser(env service.Env) (*erase.Eraser, func(), error) {
 	ring := keyring.New(env.Config.MasterKeys())
-	e := &erase.Eraser{JS: env.JS, Ring: ring, Known: erase.KnownWithin, Log: env.Log, Progress: c.progress()}
+	e := &erase.Eraser{JS: env.JS, Ring: ring, Known: erase.KnownWithin, NoOverwrite: value[bool](c, "no-overwrite"), Log: env.Log, Progress: c.progress()}
 	done := func() {}
 	if a := archivesettings.Section.Of(standalone.WithArchive(c.cfg)); a.On() {
 		store, err := archive.Open(context.Background(), a.URL)
 		if err != nil {
 			return nil, nil, err
 		}
-		e.Archive, done = store.Delete, func() { _ = store.Close() }
+		e.Archive, done = store, func() { _ = store.Close() }
+	}
+	for _, s := range c.cfg.Sources {
+		e.Sources = append(e.Sources, erase.Source{Name: s.Name, Provider: s.Provider})
 	}
 	if env.Config.Redis.URL == "" {
 		return e, done, nil
@@ -207,15 +216,69 @@ func (c *call) announceErasure(t erase.Target, f *erase.Found) {
 		fmt.Fprintf(c.stdout, "  %-12s %6d  %s\n", p.Name, p.Count, p.Rule)
 	}
 	if t.Person != nil {
-		fmt.Fprintln(c.stdout, "This cannot be undone. An event that names several people is removed as a whole. The documents stay, without these events, with their files in the archive; a later callback may name the person again.")
+		fmt.Fprintln(c.stdout, "This cannot be undone. An event that names several people is removed as a whole. The documents stay, without these events; a later callback may name the person again. "+
+			"Files of documents that the log has no more are not found: erase these documents by their ids.")
+		c.announceFiles(f)
 	} else {
 		fmt.Fprintln(c.stdout, operate.Erase.Consequence())
 	}
+	c.announceTime(f)
 	fmt.Fprintln(c.stdout, "Not removed, or only in part:")
 	for _, p := range erase.Stays() {
 		fmt.Fprintf(c.stdout, "  %-14s %s\n", p.Name, p.Rule)
 	}
 }
+
+// mostShared is the number of documents with shared files that the plan names.
+const mostShared = 50
+
+// announceFiles names the documents of a person whose files are deleted, and those whose files stay because they are also about other people.
+func (c *call) announceFiles(f *erase.Found) {
+	deleted := map[string]int{} // the beginning of a key names the document
+	for _, key := range f.Archived {
+		deleted[key[:strings.LastIndexByte(key, '/')]]++
+	}
+	for i, of := range slices.Sorted(maps.Keys(deleted)) {
+		if i == mostShared {
+			fmt.Fprintf(c.stdout, "  and those of %s\n", count(len(deleted)-i, "more document"))
+			break
+		}
+		fmt.Fprintf(c.stdout, "  archive: deleted: %s of %s\n", count(deleted[of], "file"), of)
+	}
+	for i, s := range f.Shared {
+		if i == mostShared {
+			fmt.Fprintf(c.stdout, "  and those of %s\n", count(len(f.Shared)-i, "more document"))
+			break
+		}
+		others := count(s.Others, "other person")
+		if s.Others != 1 {
+			others = strconv.Itoa(s.Others) + " other people"
+		}
+		if s.Others == erase.UnknownOthers {
+			others = "the log does not have all people of the document"
+		}
+		fmt.Fprintf(c.stdout, "  archive: stays: %s of %s/%s/%s, %s\n", count(s.Files, "file"), s.Source, s.Provider, s.Token, others)
+	}
+	if len(f.Shared) > 0 {
+		fmt.Fprintln(c.stdout, "A file cannot be changed. --shared-files deletes the files that stay, for all people of these documents. Decide now: afterwards nothing connects the person with them.")
+	}
+}
+
+// announceTime says what an erasure with many overwrites takes. Whether the server encrypts its files, so that it does not overwrite, is not in any
+// of its responses to a client.
+func (c *call) announceTime(f *erase.Found) {
+	n, took := f.Overwrites()
+	switch {
+	case value[bool](c, "no-overwrite"):
+		fmt.Fprintln(c.stdout, "Messages are not overwritten: their bytes stay in the server's files until it rewrites a file, of which more than half was removed, or deletes it, when its newest message expires.")
+	case took > overwritesLong:
+		fmt.Fprintf(c.stdout, "%s are overwritten one by one: about %s on a server that does not encrypt its files. --no-overwrite takes a fraction of it.\n",
+			count(n, "message"), took.Round(time.Minute))
+	}
+}
+
+// overwritesLong is the time from which the plan of an erasure names it.
+const overwritesLong = 5 * time.Minute
 
 const (
 	// proveWithin is longer than the two minutes after which the NATS server writes its index of subjects again.
@@ -233,19 +296,27 @@ func (c *call) prove(ctx context.Context, t erase.Target) error {
 		fmt.Fprintln(c.stdout, "The server's files were not searched: pass its folder with --store on each of its machines. It writes its index within two minutes.")
 		return nil
 	}
-	fmt.Fprintf(c.stdout, "Searching the server's files for what was erased, for at most %s …\n", proveWithin)
-	left, err := erase.AwaitFiles(ctx, proveWithin, proveEvery, folder, t.Texts()...)
+	within := proveWithin
+	if value[bool](c, "no-overwrite") {
+		within = 0 // bytes stay, and to wait changes nothing
+	}
+	fmt.Fprintf(c.stdout, "Searching the server's files for what was erased, for at most %s …\n", max(within, time.Second))
+	left, err := erase.AwaitFiles(ctx, within, proveEvery, folder, t.Texts()...)
 	if err != nil {
 		return err
 	}
 	for _, l := range left {
 		fmt.Fprintf(c.stdout, "  left in %s\n", l.Path)
 	}
+	if len(left) > 0 && value[bool](c, "no-overwrite") {
+		fmt.Fprintf(c.stdout, "%d files of the server still have bytes of it, because messages were not overwritten.\n", len(left))
+		return nil
+	}
 	if len(left) > 0 {
 		return fmt.Errorf("%d files of the server still have bytes of it: of messages that expired or were replaced. They disappear when the server rewrites the file, "+
 			"at the latest when its newest message expires; to see it happen, run the command again with --store", len(left))
 	}
-	fmt.Fprintln(c.stdout, "No file of the server has a byte of it.")
+	fmt.Fprintln(c.stdout, "No file of the server has one of the ids or addresses. Archived files were not read: a search of bytes finds no text in a PDF.")
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -33,9 +34,6 @@ func renormalize(ctx context.Context, c *call) error {
 		return usageError{"want --since, such as --since 7d"}
 	}
 	dry := value[bool](c, "dry-run")
-	if c.json() && !dry {
-		return usageError{"--json shows differences: pass --dry-run, too"}
-	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return err
@@ -63,14 +61,24 @@ func renormalize(ctx context.Context, c *call) error {
 	if dry || len(found.sequences) == 0 {
 		return nil
 	}
+	results := c.stdout
+	if c.json() {
+		c.stdout = c.stderr // only differences and results are for a program
+	}
 	steps := make([]step, len(found.sequences))
 	for i, sequence := range found.sequences {
 		steps[i] = step{fmt.Sprintf("number %d", sequence), func(ctx context.Context) (string, error) {
 			carrier, err := again.At(ctx, sequence)
 			if err != nil {
+				if c.json() {
+					err = errors.Join(err, printJSON(results, processed{Number: sequence, Stored: []string{}}))
+				}
 				return "", stepError{err}
 			}
 			ids, err := again.Publish(ctx, carrier)
+			if c.json() && err == nil {
+				err = printJSON(results, processed{Number: sequence, Processed: true, Stored: append([]string{}, ids...)})
+			}
 			if len(ids) == 0 && err == nil {
 				return "the log has its events by now", nil
 			}
@@ -78,6 +86,13 @@ func renormalize(ctx context.Context, c *call) error {
 		}}
 	}
 	return c.runPlan(ctx, found.plan(), "processed", steps)
+}
+
+// processed is a callback that was processed again, as JSON. It follows the differences.
+type processed struct {
+	Number    uint64   `json:"number"` // of the message that carries the callback
+	Processed bool     `json:"processed"`
+	Stored    []string `json:"stored"` // ids of the new events; none if the log has all by now
 }
 
 // differences counts and prints differences.

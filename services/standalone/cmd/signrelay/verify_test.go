@@ -99,7 +99,6 @@ func TestRenormalizeShowsAndThenStores(t *testing.T) {
 		says   string
 	}{
 		"renormalize --dry-run":                             {2, "--since"},
-		"renormalize --since 1h --json":                     {2, "--dry-run"},
 		"renormalize --since 1h":                            {1, "pass --yes"},
 		"renormalize --since 1h --dry-run":                  {0, "2 callbacks compared, 1 missing"},
 		"renormalize --since 1h --dry-run --source demo":    {0, "2 callbacks compared, 1 missing"},
@@ -113,12 +112,54 @@ func TestRenormalizeShowsAndThenStores(t *testing.T) {
 	if _, stdout, _ := w.run("renormalize --since 1h --dry-run --json"); !strings.Contains(stdout, "secret note") || strings.Contains(stdout, base64.StdEncoding.EncodeToString([]byte(void))) {
 		t.Errorf("JSON: %s", stdout)
 	}
+	if status, stdout, stderr := w.run("renormalize --since 1h --json"); status != 1 || !strings.Contains(stderr, "pass --yes") || count() != 3 || len(jsonLines(t, stdout)) != 1 {
+		t.Errorf("without --yes: %d %s %s", status, stdout, stderr)
+	}
 	if status, stdout, stderr := w.run("renormalize --since 1h --yes"); status != 0 || !strings.Contains(stdout, "(1 of 1): stored ") || count() != 5 {
 		t.Errorf("%d %s %s, %d events", status, stdout, stderr, count())
 	}
 	if status, _, stderr := w.run("renormalize --since 1h --yes"); status != 0 || !strings.Contains(stderr, "no differences") || count() != 5 {
 		t.Errorf("again: %d %s, %d events", status, stderr, count())
 	}
+}
+
+// With --json, stdout has objects only: the differences, and then what was stored. The plan and the progress are on stderr.
+func TestRenormalizeStoresWithJSON(t *testing.T) {
+	t.Parallel()
+	w := newInstallation(t)
+	w.reported(strings.Replace(void, "D1", "D2", 1), nil, event.RecipientDeclined)
+	w.reported(strings.Replace(void, "D1", "D3", 1), nil, event.RecipientDeclined)
+	status, stdout, stderr := w.run("renormalize --since 1h --json --yes")
+	var kinds, stored int
+	for _, line := range jsonLines(t, stdout) {
+		switch {
+		case line["kind"] == "missing" && line["new"] == true:
+			kinds++
+		case line["processed"] == true && line["number"] != nil:
+			stored += len(line["stored"].([]any))
+		default:
+			t.Errorf("an object: %v", line)
+		}
+	}
+	if status != 0 || kinds == 0 || kinds != stored || !strings.Contains(stderr, "To process again: 2 callbacks") || !strings.Contains(stderr, "(2 of 2)") {
+		t.Errorf("%d, %d missing, %d stored: %s%s", status, kinds, stored, stdout, stderr)
+	}
+	if status, stdout, stderr := w.run("renormalize --since 1h --json --yes"); status != 0 || stdout != "" || !strings.Contains(stderr, "no differences") {
+		t.Errorf("again: %d %s %s", status, stdout, stderr)
+	}
+}
+
+// jsonLines reads an output that has one object a line.
+func jsonLines(t *testing.T, output string) (all []map[string]any) {
+	t.Helper()
+	for line := range strings.Lines(output) {
+		var is map[string]any
+		if err := json.Unmarshal([]byte(line), &is); err != nil {
+			t.Errorf("the line %q is no object: %v", line, err)
+		}
+		all = append(all, is)
+	}
+	return all
 }
 
 func TestCallbacksArePrintedOnlyOnRequest(t *testing.T) {
