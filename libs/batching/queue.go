@@ -79,6 +79,7 @@ func (q *Queue[T]) leave(e *entry[T]) (sent bool) {
 
 // run sends batches until nothing waits.
 func (q *Queue[T]) run() {
+	growStack()
 	for {
 		entries := q.take()
 		if entries == nil {
@@ -98,6 +99,18 @@ func (q *Queue[T]) run() {
 		}
 	}
 }
+
+// growStack makes the stack of a new goroutine large enough for the calls of a client library. The runtime doubles a stack and copies it each
+// time that it is too small: with the four copies for a call of Redis, 5 % of a sender's CPU went there. Here the stack is still empty.
+//
+//go:noinline
+func growStack() {
+	var room [12 << 10]byte
+	use(&room)
+}
+
+//go:noinline
+func use(*[12 << 10]byte) {}
 
 // take removes the next batch; nil if nothing waits.
 func (q *Queue[T]) take() []*entry[T] {

@@ -24,9 +24,8 @@ type Log struct {
 	Stream string
 }
 
-// batch is the number of messages in one response: 256 of about 1 KiB are one read from disk and one window of TCP. few is for a query
-// whose first message usually has the result.
-const batch, few = 256, 4
+// batch is the number of messages in one response: 256 of about 1 KiB are one read from disk and one window of TCP.
+const batch = 256
 
 // Which returns those of the ids that the subject has among the messages stored in the span. It reads the span once for any number
 // of ids, because all signers of an eSignature v1 account share one subject.
@@ -90,25 +89,50 @@ type Span struct {
 // Messages yields the messages of a subject or filter that were stored since that time, oldest first; the zero time means all messages.
 // An error ends the sequence.
 func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
-	return l.from(ctx, filter, since, batch)
+	return l.read(ctx, batchRequest{nextRequest: next(filter, since), Batch: batch})
 }
 
 // After yields the messages of a filter after a sequence, oldest first, for a reader that has read the ones before.
 func (l Log) After(ctx context.Context, filter string, sequence uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
-	return l.read(ctx, batchRequest{Subject: filter, Batch: batch, Sequence: sequence + 1})
+	return l.read(ctx, batchRequest{nextRequest: nextRequest{Subject: filter, Sequence: sequence + 1}, Batch: batch})
 }
 
-// Few works like Messages, for a reader that usually stops at one of the first messages.
+// Few works like Messages, for a reader that usually stops at the first message. It requests that one alone: for several messages the server
+// counts how many follow, and to count from the middle of the log it reads the rest of a block of 8 MB, which takes 0.3 ms of CPU time.
 func (l Log) Few(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
-	return l.from(ctx, filter, since, few)
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		first, err := l.one(ctx, next(filter, since))
+		switch {
+		case errors.Is(err, errNone):
+			return
+		case err != nil:
+			yield(nil, fmt.Errorf("read %s: %w", l.Stream, err))
+			return
+		case !yield(first, nil):
+			return
+		}
+		for m, err := range l.After(ctx, filter, first.Sequence) {
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
 }
 
-func (l Log) from(ctx context.Context, filter string, since time.Time, size int) iter.Seq2[*jetstream.RawStreamMsg, error] {
-	wanted := batchRequest{Subject: filter, Batch: size, Sequence: 1}
-	if !since.IsZero() {
-		wanted.Sequence, wanted.Since = 0, &since
+// one returns the first message that a request wants; errNone if there is none.
+func (l Log) one(ctx context.Context, wanted nextRequest) (*jetstream.RawStreamMsg, error) {
+	if !l.JS.Conn().IsConnected() {
+		return nil, nats.ErrDisconnected
 	}
-	return l.read(ctx, wanted)
+	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
+	defer cancel()
+	for m, err := range l.request(ctx, wanted, 1) {
+		if err != nil {
+			return nil, err
+		}
+		return storedMessage(m)
+	}
+	return nil, errors.New("no response")
 }
 
 func (l Log) read(ctx context.Context, wanted batchRequest) iter.Seq2[*jetstream.RawStreamMsg, error] {
@@ -122,22 +146,30 @@ func (l Log) read(ctx context.Context, wanted batchRequest) iter.Seq2[*jetstream
 			if !more {
 				return
 			}
-			wanted = batchRequest{Subject: wanted.Subject, Batch: batch, Sequence: last + 1}
+			wanted.nextRequest = nextRequest{Subject: wanted.Subject, Sequence: last + 1}
 		}
 	}
 }
 
-// batchRequest is a request for the next messages of a stream.
-type batchRequest struct {
+// nextRequest is a request for the next message of a stream.
+type nextRequest struct {
 	Subject  string     `json:"next_by_subj"`
-	Batch    int        `json:"batch"`
 	Sequence uint64     `json:"seq,omitempty"`        // of the first message
 	Since    *time.Time `json:"start_time,omitempty"` // instead of it
 }
 
-// lastRequest is a request for the last message of each subject.
-type lastRequest struct {
-	Subjects []string `json:"multi_last"`
+// batchRequest is a request for the next messages of a stream, at most Batch.
+type batchRequest struct {
+	nextRequest
+	Batch int `json:"batch"`
+}
+
+// next returns the request for the first message of a filter that was stored since that time; the zero time means the first message of all.
+func next(filter string, since time.Time) nextRequest {
+	if since.IsZero() {
+		return nextRequest{Subject: filter, Sequence: 1}
+	}
+	return nextRequest{Subject: filter, Since: &since}
 }
 
 // errNone is the response if the stream has no such message.
@@ -147,12 +179,7 @@ var errNone = errors.New("no messages")
 // ends early at the deadline of ctx.
 func (l Log) ask(ctx context.Context, wanted any, most int) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
-		body, err := json.Marshal(wanted)
-		if err != nil {
-			yield(nil, fmt.Errorf("encode a request: %w", err))
-			return
-		}
-		for m, err := range request(ctx, l.JS.Conn(), l.api()+"DIRECT.GET."+l.Stream, body, most+1) { // the last response says that it is the last
+		for m, err := range l.request(ctx, wanted, most+1) { // the last response says that it is the last
 			if err != nil {
 				yield(nil, err)
 				return
@@ -161,7 +188,26 @@ func (l Log) ask(ctx context.Context, wanted any, most int) iter.Seq2[*jetstream
 				return
 			}
 			stored, err := storedMessage(m)
+			if err == nil && m.Header.Get(numPending) == "" {
+				err = errors.New("the server does not support requests for several messages")
+			}
 			if !yield(stored, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// request sends a request to the server, and yields at most this number of responses.
+func (l Log) request(ctx context.Context, wanted any, most int) iter.Seq2[*nats.Msg, error] {
+	return func(yield func(*nats.Msg, error) bool) {
+		body, err := json.Marshal(wanted)
+		if err != nil {
+			yield(nil, fmt.Errorf("encode a request: %w", err))
+			return
+		}
+		for m, err := range request(ctx, l.JS.Conn(), l.api()+"DIRECT.GET."+l.Stream, body, most) {
+			if !yield(m, err) || err != nil {
 				return
 			}
 		}
@@ -195,9 +241,6 @@ func storedMessage(m *nats.Msg) (*jetstream.RawStreamMsg, error) {
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
 	if err != nil {
 		return nil, fmt.Errorf("a response without a time: %w", err)
-	}
-	if m.Header.Get(numPending) == "" {
-		return nil, errors.New("the server does not support requests for several messages")
 	}
 	return &jetstream.RawStreamMsg{Subject: m.Header.Get(jetstream.SubjectHeader), Sequence: sequence, Header: m.Header, Data: m.Data, Time: at}, nil
 }
@@ -246,43 +289,6 @@ func (l Log) Present(ctx context.Context, subjects ...string) (map[string]bool, 
 		present[m.Subject] = true
 	}
 	return present, nil
-}
-
-// mostLast is the number of subjects up to which the server returns the last message of each.
-const mostLast = 1024
-
-// Last yields the last message of each subject that matches one of the filters, in one request. The server refuses a request with more than
-// 1,024 such subjects. An error ends the sequence.
-func (l Log) Last(ctx context.Context, filters ...string) iter.Seq2[*jetstream.RawStreamMsg, error] {
-	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
-		if !l.JS.Conn().IsConnected() {
-			yield(nil, nats.ErrDisconnected)
-			return
-		}
-		most := len(filters)
-		if slices.ContainsFunc(filters, func(f string) bool { return strings.ContainsAny(f, "*>") }) {
-			most = mostLast
-		}
-		ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
-		defer cancel()
-		left := "?"
-		for m, err := range l.ask(ctx, lastRequest{filters}, most) {
-			if errors.Is(err, errNone) && left == "?" {
-				return
-			}
-			if err != nil {
-				yield(nil, fmt.Errorf("read %s: %w", l.Stream, err))
-				return
-			}
-			if !yield(m, nil) {
-				return
-			}
-			left = m.Header.Get(numPending)
-		}
-		if left != "0" { // the last message says that none is left; otherwise the response is truncated
-			yield(nil, fmt.Errorf("read %s: incomplete response", l.Stream))
-		}
-	}
 }
 
 // Subjects returns the subjects that match a filter, and how many messages each has. The server has all subjects in memory as a tree, so this takes

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/batching"
 )
 
 // responses receives the responses to a connection's requests that have more than one response each. All requests share one subscription. The
@@ -21,6 +23,7 @@ type responses struct {
 	mu      sync.Mutex
 	last    uint64
 	waiting map[string]chan *nats.Msg // by the number
+	lasts   map[string]*batching.Queue[*lastCall]
 }
 
 // connections has the responses of each open connection.
@@ -41,7 +44,7 @@ func responsesOf(conn *nats.Conn) (*responses, error) {
 			delete(connections.all, other)
 		}
 	}
-	r := &responses{prefix: conn.NewInbox() + ".", waiting: map[string]chan *nats.Msg{}}
+	r := &responses{prefix: conn.NewInbox() + ".", waiting: map[string]chan *nats.Msg{}, lasts: map[string]*batching.Queue[*lastCall]{}}
 	var err error
 	if r.subscription, err = conn.Subscribe(r.prefix+"*", r.receive); err != nil {
 		return nil, fmt.Errorf("subscribe to responses: %w", err)

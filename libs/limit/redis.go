@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/batching"
 	"github.com/signrelay/signrelay/libs/keyring"
 )
 
@@ -40,7 +41,7 @@ type Redis struct {
 	countTotal, discard *redis.Script
 	alone               *Local
 	leases              leases
-	calls               pipeline
+	calls               *batching.Queue[*scriptCall] // nil for a client without pipelines
 }
 
 // NewRedis makes a limiter that shares its slots through Redis. If ring has a master key, the names in Redis depend on it.
@@ -50,6 +51,7 @@ func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
 		client: client, cluster: cluster, ring: ring, names: ring.For("redis"), alone: NewLocal(),
 		take: redis.NewScript(takeScript), pause: redis.NewScript(pauseScript), count: redis.NewScript(countScript),
 		countTotal: redis.NewScript(totalScript), discard: redis.NewScript(discardScript),
+		calls: newCalls(client),
 	}
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -54,8 +57,9 @@ func (c *causes) verify(ctx context.Context, n *notifyv1.Notification, attempt i
 	return outcome.Permanent(missing)
 }
 
-// has reports whether the log has the event that caused n. It makes one request, for the exact subject and from the time at which the
-// log stored the event. A message of an earlier version has no such fields: it takes one request for each possible subject.
+// has reports whether the log has the event that caused n. It looks at the last event of the exact subject, and then at the events from the time at
+// which the log stored the cause. Most documents have one event of a type, so that the first look finds it, in a request that concurrent messages
+// share. A message of an earlier version has no such fields: it takes requests for each possible subject.
 func (c *causes) has(ctx context.Context, n *notifyv1.Notification) (bool, error) {
 	subjects, since := causeSubjects(n), n.GetRecordedAt().AsTime()
 	if n.GetRecordedAt() == nil {
@@ -75,13 +79,20 @@ func (c *causes) has(ctx context.Context, n *notifyv1.Notification) (bool, error
 		if c.remembered(key) {
 			return true, nil
 		}
-		for m, err := range c.log.Few(ctx, subject, since) {
-			if err != nil {
-				return false, fmt.Errorf("look for a message's cause: %w", err)
+		for _, messages := range []iter.Seq2[*jetstream.RawStreamMsg, error]{c.log.Last(ctx, subject), c.log.Few(ctx, subject, since)} {
+			stored := false
+			for m, err := range messages {
+				if err != nil {
+					return false, fmt.Errorf("look for a message's cause: %w", err)
+				}
+				if e, err := event.Decode(m.Data); err == nil && causeOf(n, e) {
+					c.remember(key)
+					return true, nil
+				}
+				stored = true
 			}
-			if e, err := event.Decode(m.Data); err == nil && causeOf(n, e) {
-				c.remember(key)
-				return true, nil
+			if !stored { // the subject has no event
+				break
 			}
 		}
 	}

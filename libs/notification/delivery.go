@@ -75,7 +75,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		return fmt.Errorf("stage %s sends the messages of no channel", place.Name)
 	}
 	d := delivery{
-		Sender: s, stage: place.Name, channel: channel.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, logger: env.Log,
+		Sender: s, stage: place.Name, channel: channel.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, logger: env.Log, sent: new(sentMessages),
 	}
 	d.causes = &causes{log: d.log}
 	if d.optOuts, err = optout.Open(ctx, env.JS, keyring.New(env.Config.MasterKeys())); err != nil {
@@ -126,6 +126,7 @@ type delivery struct {
 	gates    *gates
 	metrics  metrics
 	logger   *slog.Logger
+	sent     *sentMessages
 }
 
 // bucketRetry is the delay of a message while the bucket is unavailable.
@@ -209,6 +210,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		return nil, d.failed(context.WithoutCancel(ctx), in, &r, again, err)
 	}
 	d.endHold(ctx, in, &r)
+	d.sent.put(in.ID, receipt.Composed)
 	receipt.Expected = d.ReceiptWithin > 0
 	if receipt.PossibleDuplicate = in.Unknown || r.Again; receipt.PossibleDuplicate {
 		d.metrics.unknown.WithLabelValues(event.ChannelName(n.GetChannel())).Inc()

@@ -8,7 +8,7 @@ import (
 
 // keeps makes a stage's outputs again from their data alone.
 func keeps(h *harness, r *Runner[string]) {
-	r.Keep = func(_ Event[string], outs []Out) []byte {
+	r.Keep = func(outs []Out) []byte {
 		if string(outs[0].Data) == "too much" {
 			return nil
 		}

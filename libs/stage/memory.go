@@ -77,7 +77,7 @@ type remembered struct {
 
 // keeping is how a stage stores its outputs with a confirmation. Its functions may be nil; see Runner.Keep and Runner.Rebuild.
 type keeping struct {
-	keep    func(a *attempt, outs []Out) []byte
+	keep    func(outs []Out) []byte
 	rebuild func(ctx context.Context, a *attempt, kept []byte) ([]Out, error)
 }
 
@@ -88,7 +88,7 @@ const keptMark = 1
 // themselves.
 func (k keeping) pack(ctx context.Context, a *attempt, outs []Out) []byte {
 	if k.keep != nil && k.rebuild != nil {
-		if kept := k.keep(a, outs); kept != nil {
+		if kept := k.keep(outs); kept != nil {
 			if rebuilt, err := k.rebuild(ctx, a, kept); err == nil && slices.EqualFunc(rebuilt, outs, sameOut) {
 				return append([]byte{keptMark}, kept...)
 			}

@@ -30,7 +30,7 @@ type Runner[In any] struct {
 	Lease  time.Duration
 	// Keep returns what Rebuild needs to make the outputs of a completed input again, which is less than the outputs: the input itself has
 	// the rest. It returns nil if that is impossible; then the outputs are stored. nil for a stage that always stores them.
-	Keep    func(in Event[In], outs []Out) []byte
+	Keep    func(outs []Out) []byte
 	Rebuild func(ctx context.Context, in Event[In], kept []byte) ([]Out, error)
 	// Left is the same store with the lease of a claim whose effect may have happened; nil if that lease is the same, see Left.
 	Left    dedupe.Store
@@ -152,13 +152,7 @@ func (r Runner[In]) keeping() keeping {
 		return keeping{}
 	}
 	return keeping{
-		keep: func(a *attempt, outs []Out) []byte {
-			in, err := r.event(a)
-			if err != nil {
-				return nil
-			}
-			return r.Keep(in, outs)
-		},
+		keep: r.Keep,
 		rebuild: func(ctx context.Context, a *attempt, kept []byte) ([]Out, error) {
 			in, err := r.event(a)
 			if err != nil {

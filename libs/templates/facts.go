@@ -57,10 +57,12 @@ func factsOf(n *notifyv1.Notification) (facts, error) {
 		Name:     greeting(n.GetTo().GetFirstName(), n.GetTo().GetLastName()),
 		Together: n.GetTo().GetSharedBy(),
 		Place:    n.GetTo().GetSharedPlace(),
-		Whose:    harmless(named(plain(n.GetTo().GetFirstName()+" "+n.GetTo().GetLastName())), longestName),
 		ToSender: n.GetTo().GetSender(),
 		Missing:  n.GetSignaturesMissing(),
 		Link:     n.GetLink().GetShort(),
+	}
+	if about.Together > 0 {
+		about.Whose = harmless(named(plain(n.GetTo().GetFirstName()+" "+n.GetTo().GetLastName())), longestName)
 	}
 	switch {
 	case linked(n.GetKind()) && about.Link == "":

@@ -49,11 +49,16 @@ const (
 
 var joiners = []rune{zeroWidthNonJoiner, zeroWidthJoiner, ' '}
 
+const blackFlag = '\U0001F3F4'
+
 // regionFlag is the flag of a part of a country, such as Scotland: a black flag, and its name in tags.
 var regionFlag = regexp.MustCompile(`\x{1F3F4}[\x{E0030}-\x{E0039}\x{E0061}-\x{E007A}]{3,6}\x{E007F}`)
 
 // visible removes invisible characters. It also removes tags, except those of a flag.
 func visible(s string) string {
+	if !strings.ContainsRune(s, blackFlag) {
+		return strings.Map(shown, s)
+	}
 	var b strings.Builder
 	from := 0
 	for _, flag := range regionFlag.FindAllStringIndex(s, -1) {

@@ -19,20 +19,35 @@ var (
 	quad = regexp.MustCompile(`(?i)(?:(?:0x[0-9a-f]+|\d+)\.){3,}(?:0x[0-9a-f]+|\d+)`)
 )
 
-// unlinked returns a text in which a linkifier finds nothing: "http://acme.example/x" is "http: acme. example/x".
+// unlinked returns a text in which a linkifier finds nothing: "http://acme.example/x" is "http: acme. example/x". Most titles and names have none of
+// the characters without which an expression finds nothing. Without these conditions the expressions took 40 µs for a title.
 func unlinked(s string) string {
-	s = scheme.ReplaceAllString(s, "$1: ")
-	s = slashes.ReplaceAllString(s, "/")
+	if strings.Contains(s, ":") {
+		s = scheme.ReplaceAllString(s, "$1: ")
+	}
+	if strings.Contains(s, "//") {
+		s = slashes.ReplaceAllString(s, "/")
+	}
 	s = strings.ReplaceAll(s, "@", " @ ")
-	s = quad.ReplaceAllStringFunc(s, func(numbers string) string {
-		if !isIP(numbers) {
-			return numbers
-		}
-		return strings.ReplaceAll(numbers, ".", ". ")
-	})
-	s = undialled(dotted(localhost.ReplaceAllString(s, "$1 $2")))
-	return strings.Join(strings.Fields(s), " ")
+	if strings.Count(s, ".") >= 3 {
+		s = quad.ReplaceAllStringFunc(s, func(numbers string) string {
+			if !isIP(numbers) {
+				return numbers
+			}
+			return strings.ReplaceAll(numbers, ".", ". ")
+		})
+	}
+	if strings.Contains(strings.ToLower(s), "local") {
+		s = localhost.ReplaceAllString(s, "$1 $2")
+	}
+	if strings.ContainsAny(s, dots) {
+		s = dotted(s)
+	}
+	return strings.Join(strings.Fields(undialled(s)), " ")
 }
+
+// dots are the dots of domains.
+const dots = ".。｡．"
 
 // isIP reports whether dotted numbers contain an IP address, also in the middle. "1.234.567.890" is a sum of money.
 func isIP(numbers string) bool {
@@ -163,6 +178,13 @@ const (
 // undialled cuts phone numbers after their first digits: "+44 20 7946 0000" is "+44 20...". A caller would reach the author of the title, and
 // believe that this is the sender of the message.
 func undialled(s string) string {
+	if !hasDigits(s, fewestDigits) {
+		return s
+	}
+	return cutNumbers(s)
+}
+
+func cutNumbers(s string) string {
 	text := []rune(s)
 	plain := dialled(text)
 	var b strings.Builder
@@ -177,6 +199,18 @@ func undialled(s string) string {
 		from = at[1]
 	}
 	return b.String() + string(text[from:])
+}
+
+// hasDigits reports whether a text has this number of digits, of any script.
+func hasDigits(s string, n int) bool {
+	for _, r := range s {
+		if unicode.IsDigit(r) {
+			if n--; n == 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
