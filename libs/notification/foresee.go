@@ -3,6 +3,7 @@ package notification
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,16 +46,30 @@ func Foresee(
 	}
 	f := Foresight{d: delivery{log: event.Log{JS: js, Stream: flow.Signing}, optOuts: optOuts, limits: limits{destination: destination}}, held: map[string]string{}}
 	f.d.Now = now
-	all, err := HeldMessages(ctx, js)
-	if err != nil {
-		return Foresight{}, err
-	}
-	for _, h := range all {
-		if !h.Limit && !h.single {
-			f.held[h.Channel] = h.Reason
+	for _, channel := range event.ChannelNames() {
+		if f.held[channel], err = barred(ctx, js, channel); err != nil {
+			return Foresight{}, err
 		}
 	}
 	return f, nil
+}
+
+// barred returns why a channel's messages are held, empty if they are not. One message tells it, so it reads the others only if they wait for another
+// reason, such as a limit.
+func barred(ctx context.Context, js jetstream.JetStream, channel string) (string, error) {
+	for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Few(ctx, "$KV."+flow.Attempts+".message."+channel+".>", time.Time{}) {
+		if err != nil {
+			return "", fmt.Errorf("list held messages: %w", err)
+		}
+		h, held, err := HeldOfRecord(m)
+		if err != nil {
+			return "", err
+		}
+		if held && !h.Limit && !h.single {
+			return h.Reason, nil
+		}
+	}
+	return "", nil
 }
 
 // Of returns what would happen with a message.

@@ -79,6 +79,30 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 	return all, nil
 }
 
+// HeldWith returns those of the messages with these keys that senders hold, in no particular order.
+func HeldWith(ctx context.Context, js jetstream.JetStream, keys ...string) (all []Held, err error) {
+	const prefix = "$KV." + flow.Attempts + "."
+	for part := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(keys))), 2*mostAsked) {
+		subjects := make([]string, len(part))
+		for i, key := range part {
+			subjects[i] = prefix + key
+		}
+		for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Last(ctx, subjects...) {
+			if err != nil {
+				return nil, fmt.Errorf("look up held messages: %w", err)
+			}
+			h, held, err := HeldOfRecord(m)
+			if err != nil {
+				return nil, err
+			}
+			if held {
+				all = append(all, h)
+			}
+		}
+	}
+	return all, nil
+}
+
 // HeldOfRecord returns the held message of a record of the bucket ATTEMPTS, or false if it is none.
 func HeldOfRecord(m *jetstream.RawStreamMsg) (Held, bool, error) {
 	key, is := strings.CutPrefix(m.Subject, "$KV."+flow.Attempts+".")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/flow"
@@ -142,6 +143,40 @@ func TestWhatIsKeptOfHeldMessages(t *testing.T) {
 	w.until("they are held", func() bool { return count(w.operator) == 3 })
 	if got, want := w.listed(w.operator, held), w.listed(w.another(w.Env.JS), held); got != want {
 		t.Errorf("it keeps\n%s\nreally\n%s", got, want)
+	}
+	// A plan reads what it selects, and says the same as one that reads everything.
+	asked, err := w.Env.NATS.SubscribeSync("$JS.API.DIRECT.GET.KV_" + flow.Attempts)
+	w.must(err)
+	everything := func() (is bool) {
+		w.must(w.Env.NATS.Flush())
+		for m, err := asked.NextMsg(0); err == nil; m, err = asked.NextMsg(0) {
+			is = is || strings.Contains(string(m.Data), `.message.\u003e"`) // the sender reads those of its channel
+		}
+		return is
+	}
+	listed, err := w.operator.Items(t.Context(), held, "", operate.MostOnPage)
+	w.must(err)
+	one := listed.Items[1].Key
+	everything()
+	for _, s := range []operate.Selection{{Filter: operate.Filter{What: operate.Held, Document: "d1"}}, {Keys: []string{one}}} {
+		of := func(o *operate.Operator) string {
+			p, err := o.Preview(t.Context(), operate.ReleaseChannels, s)
+			w.must(err)
+			if p.Messages() != 1 {
+				t.Errorf("%+v: %d messages leave", s, p.Messages())
+			}
+			effect, err := p.Effect()
+			w.must(err)
+			return effect
+		}
+		got := of(w.operator)
+		if everything() {
+			t.Errorf("%+v: the plan read all records", s)
+		}
+		if want := of(w.another(w.Env.JS)); got != want {
+			t.Errorf("%+v: the plan is %s, want %s", s, got, want)
+		}
+		everything()
 	}
 	bucket, err := w.Env.JS.KeyValue(t.Context(), flow.Attempts)
 	w.must(err)

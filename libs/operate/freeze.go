@@ -262,7 +262,7 @@ func (o *Operator) freezeHeld(ctx context.Context, w *work) error {
 		return err
 	}
 	t.released = true
-	all, err := notification.HeldMessages(ctx, o.JS)
+	all, err := o.heldBy(ctx, w.Selection)
 	if err != nil {
 		return err
 	}
@@ -305,6 +305,36 @@ func (o *Operator) freezeHeld(ctx context.Context, w *work) error {
 	slices.SortFunc(w.Items, func(a, b frozen) int { return order(a.Key, b.Key) })
 	t.into(&w.Plan)
 	return nil
+}
+
+// mostHeld is the number of held messages up to which a plan reads each by its key: 0.2 s. For more, one pass takes less time.
+const mostHeld = 5000
+
+// heldBy returns the held messages that a selection may have. If it names them, or if the board knows that they are few, it reads only these.
+func (o *Operator) heldBy(ctx context.Context, s Selection) ([]notification.Held, error) {
+	var keys []string
+	for _, key := range s.Keys {
+		if key, is := strings.CutPrefix(key, string(Held)+"."); is && !strings.ContainsAny(key, "*> ") {
+			keys = append(keys, key)
+		}
+	}
+	kept := len(s.Keys) > 0
+	if !kept && o.Remember {
+		var err error
+		if kept, err = o.board.refresh(ctx, o.JS, Filter{What: Held}); err != nil {
+			return nil, err
+		}
+		f := s.Filter
+		f.What = Held
+		o.board.each(f, func(i Item) bool {
+			keys = append(keys, strings.TrimPrefix(i.Key, string(Held)+"."))
+			return len(keys) <= mostHeld
+		})
+	}
+	if !kept || len(keys) > mostHeld {
+		return notification.HeldMessages(ctx, o.JS)
+	}
+	return notification.HeldWith(ctx, o.JS, keys...)
 }
 
 func channelKey(channel string) string { return "channel." + channel }

@@ -77,9 +77,9 @@ func (a Action) Consequence() string {
 	case Erase:
 		return "This cannot be undone. Names, addresses, texts and links go. Later callbacks about what is erased are accepted and dropped."
 	case HoldDocument:
-		return "What is held is not erased, neither by an operator nor by a retention period, and its events are kept beyond the age of the log, until an operator ends the hold."
+		return "What is held is not erased, neither by an operator nor by a retention period, and its events are kept beyond the age of the log, until an operator ends the hold. No person gets a message."
 	case ReleaseDocument:
-		return "The events get the age of the log again: what is older is lost. A retention period may then erase the rest."
+		return "The events get the age of the log again: what is older is lost. A retention period may then erase the rest. No person gets a message."
 	case Reconcile:
 		return "The provider is asked for facts that no callback brought. They are stored, and people get the messages that are still true."
 	default:

@@ -66,17 +66,17 @@ func (r *Request) actions(got operate.Dossier) []actionView {
 		{Do: operate.Replay, Label: "Replay " + counted(dead, "dead letter") + "…", Effect: "Each goes back to its stage" + prefixed(", for ", few(names.dead, "and")) + ". What the log shows as sent is not sent again."},
 		{Do: operate.Resend, Label: "Invite again…", Effect: capitalized(few(waiting, "or")) + " gets the invitation once more, by the channels you choose." + onlyIf(len(names.all) > 1, " The others get nothing.")},
 		{Do: operate.Correct, Label: "Correct…", Effect: "You correct the name or the addresses of " + few(waiting, "or") + ", who is invited again. Earlier links stop working."},
-		{Do: operate.CancelReminders, Label: "Cancel reminders…", Effect: "No further reminders" + prefixed(" to ", few(names.reminded, "and")) + ". No message says that they stop."},
-		{Do: operate.ArchiveAgain, Label: "Archive again…", Effect: "The files are requested from " + document.ProviderName(got.Is.Provider) + " and stored. No person gets a message."},
+		{Do: operate.CancelReminders, Label: "Cancel reminders…", Effect: "The reminders" + prefixed(" to ", few(names.reminded, "and")) + " are cancelled. " + operate.CancelReminders.Consequence()},
+		{Do: operate.ArchiveAgain, Label: "Archive again…", Effect: operate.ArchiveAgain.Consequence()},
 		{Do: evidenceAction, Label: "Evidence file", Effect: counted(len(got.Events), "event") + " with their callbacks and proofs as one ZIP. It holds names; your download is an event.", Path: path + "?get=evidence"},
 	}
 	if got.Facts.LegalHold == nil {
-		list = append(list, actionView{Do: operate.HoldDocument, Label: "Legal hold…", Effect: "The document is not erased and its events are kept beyond the age of the log, until the hold ends. No person gets a message."})
+		list = append(list, actionView{Do: operate.HoldDocument, Label: "Legal hold…", Effect: operate.HoldDocument.Consequence()})
 	} else {
-		list = append(list, actionView{Do: operate.ReleaseDocument, Label: "End the legal hold…", Effect: "The document gets the age of the log again, and can be erased. No person gets a message."})
+		list = append(list, actionView{Do: operate.ReleaseDocument, Label: "End the legal hold…", Effect: operate.ReleaseDocument.Consequence()})
 	}
 	list = append(list, actionView{Do: operate.Erase, Label: "Erase…", Danger: true,
-		Effect: "This cannot be undone. Names, addresses and texts of " + few(names.all, "and") + " go. The plan says from where, and what stays."})
+		Effect: operate.Erase.Consequence() + prefixed(" It concerns ", few(names.all, "and")) + ". The plan says from where, and what stays."})
 	if !r.Can(Private) { // not offered: a reader without the role would see no form
 		list = slices.DeleteFunc(list, func(a actionView) bool { return a.Do == operate.Correct })
 	}

@@ -281,7 +281,7 @@ func TestInvitationOfTheProviderIsSentAgain(t *testing.T) {
 	b.tell("D1", event.RecipientSent, func(e *signingv1.SigningEvent) { e.Recipient = first })
 	c, path := b.browser(), pathOf("D1")
 	_, page := b.get(c, path+"?do=resend")
-	for _, want := range []string{"the provider’s own message, from PleaseSign", "PleaseSign sends its own message.", ">Send 1 message</button>"} {
+	for _, want := range []string{"the provider’s own message, from PleaseSign", "The provider sends its own message to 1 person once more.", ">Send 1 message</button>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, page)
 		}
@@ -338,7 +338,7 @@ func TestPersonIsCorrected(t *testing.T) {
 	}
 	right := url.Values{"first_name": {"Jack"}, "email": {"jack@example.com"}, "mobile": {"+61 491 570 156"}}
 	response, plan := post(right)
-	for _, want := range []string{"First name: <b>Jack</b>", "E-mail address: <b>jack@example.com</b>", "Mobile number: <b>&#43;61491570156</b>", "PleaseSign corrects the person.", "links in earlier messages stop working", ">Correct 1 person</button>"} {
+	for _, want := range []string{"First name: <b>Jack</b>", "E-mail address: <b>jack@example.com</b>", "Mobile number: <b>&#43;61491570156</b>", "The provider corrects the person, who is then invited again.", "links in earlier messages stop working", ">Correct 1 person</button>"} {
 		if response.StatusCode != http.StatusOK || !strings.Contains(plan, want) {
 			t.Errorf("status %d: the plan lacks %q:\n%s", response.StatusCode, want, plan)
 		}
@@ -631,11 +631,11 @@ func TestEachActionSaysWhatItDoesToWhom(t *testing.T) {
 		operate.Replay:          {"D1", []string{"Each goes back to its stage, for " + jack + "."}, []string{"1 dead letter goes back to its stage, for ", "Wilson"}, "Replay 1 dead letter"},
 		operate.Resend:          {"D1", []string{jack + " gets the invitation once more", "The others get nothing."}, []string{"Wilson gets the invitation once more. The others get nothing.", "1 text leaves, to 1 person"}, "Send 2 messages"},
 		operate.Correct:         {"D1", []string{"You correct the name or the addresses of " + jack + ", who is invited again."}, []string{"Wilson", `name="last_name"`, "jack.wilson@example.com"}, "Show what would happen"},
-		operate.CancelReminders: {"D1", []string{"No further reminders to " + jack + "."}, []string{"1 reminder is cancelled for ", "Wilson", "No message says that they stop."}, "Cancel 1 reminder"},
-		operate.ArchiveAgain:    {"D2", []string{"The files are requested from PleaseSign", "No person gets a message."}, []string{"The files are requested from PleaseSign and stored. No person gets a message."}, "Archive 1 document"},
-		operate.HoldDocument:    {"D1", []string{"The document is not erased", "No person gets a message."}, []string{"The document is not erased", "No person gets a message."}, "Hold 1 document"},
-		operate.ReleaseDocument: {"D3", []string{"can be erased", "No person gets a message."}, []string{"may then erase it", "No person gets a message."}, "End 1 legal hold"},
-		operate.Erase:           {"D1", []string{"This cannot be undone.", "of Olivia Nguyen and " + jack + " go."}, []string{"This cannot be undone.", "Olivia Nguyen and ", "What stays: that a document was sent to 2 people, and when."}, "Erase this document"},
+		operate.CancelReminders: {"D1", []string{"The reminders to " + jack + " are cancelled.", operate.CancelReminders.Consequence()}, []string{"1 reminder is cancelled for ", "Wilson", operate.CancelReminders.Consequence()}, "Cancel 1 reminder"},
+		operate.ArchiveAgain:    {"D2", []string{operate.ArchiveAgain.Consequence()}, []string{operate.ArchiveAgain.Consequence()}, "Archive 1 document"},
+		operate.HoldDocument:    {"D1", []string{operate.HoldDocument.Consequence()}, []string{operate.HoldDocument.Consequence()}, "Hold 1 document"},
+		operate.ReleaseDocument: {"D3", []string{operate.ReleaseDocument.Consequence()}, []string{operate.ReleaseDocument.Consequence()}, "End 1 legal hold"},
+		operate.Erase:           {"D1", []string{operate.Erase.Consequence(), "It concerns Olivia Nguyen and " + jack + "."}, []string{operate.Erase.Consequence(), "It concerns Olivia Nguyen and ", "What stays: that a document was sent to 2 people, and when."}, "Erase this document"},
 	}
 	tried := map[operate.Action]bool{"evidence": true}
 	for _, id := range []string{"D1", "D2", "D3"} {

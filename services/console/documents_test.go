@@ -4,11 +4,13 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -424,6 +426,69 @@ func TestIndexAway(t *testing.T) {
 	}
 	if _, err := os.Stat("none.db"); err == nil {
 		t.Error("the console made an index")
+	}
+}
+
+// Amounts of money are exact: a text has parts, and each part the price of the number's country.
+func TestInsightCountsMoney(t *testing.T) {
+	t.Parallel()
+	s := fill(t, "look")
+	at := s.now.AddDate(0, 0, -2)
+	number := uint64(0)
+	put := func(source string, at time.Time, parts map[string]int) {
+		for country, n := range parts {
+			number++
+			row := index.Row{Key: index.Key{Source: source, Provider: "pleasesign", ID: strconv.FormatUint(number, 10)}, Number: number, Sequence: number, State: "waiting", SentAt: at,
+				People: []index.Person{{SentAt: at, Parts: n, Country: country}}, Body: []byte("{}")}
+			if err := s.index.Apply(t.Context(), index.Batch{Rows: []index.Row{row}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put("legal", at, map[string]int{"AU": 3, "DE": 2, "NZ": 1, "": 0})
+	put("legal", at.AddDate(0, 0, -7), map[string]int{"AU": 10})
+	put("onboarding", at, map[string]int{"DE": 7})
+	consolesettings.PricesSection.In(&s.Env.Config).Currency = "EUR"
+	consolesettings.PricesSection.In(&s.Env.Config).Texts = []string{"AU=0.0450", "DE=0.07"}
+	priced := s.restart()
+	_, body := priced.do(priced.browser(), http.MethodGet, "/insight?weeks=4", nil, "application/json")
+	var data struct {
+		Weeks []struct {
+			Source, Week string
+			Parts        int `json:"text_parts"`
+			Cost         struct {
+				Currency, Amount string
+				Unpriced         int
+			} `json:"text_cost"`
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &data); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, w := range data.Weeks {
+		got[w.Source+" "+w.Week] = fmt.Sprint(w.Parts, " ", w.Cost.Amount, " ", w.Cost.Currency, " ", w.Cost.Unpriced)
+	}
+	want := map[string]string{"legal 2026-W48": "6 0.2750 EUR 1", "legal 2026-W47": "10 0.4500 EUR 0", "onboarding 2026-W48": "7 0.4900 EUR 0"}
+	if !maps.Equal(got, want) {
+		t.Errorf("the costs are %v, want %v", got, want)
+	}
+	if _, page := priced.get(priced.browser(), "/insight?weeks=4"); !strings.Contains(page, "1.215 EUR and 1 part without a price") {
+		t.Errorf("the page lacks the sum:\n%s", page)
+	}
+	_, body = priced.get(priced.browser(), "/insight?weeks=4&format=csv")
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(body, "\ufeff"))).ReadAll()
+	if err != nil || len(rows) != 4 {
+		t.Fatalf("%v: %s", err, body)
+	}
+	if column := slices.Index(rows[0], "text cost"); !slices.ContainsFunc(rows, func(row []string) bool {
+		return slices.Equal(row[column-1:column+3], []string{"6", "0.2750", "EUR", "1"})
+	}) {
+		t.Errorf("the CSV file lacks a week's cost:\n%s", body)
+	}
+	_, body = s.do(s.browser(), http.MethodGet, "/insight?weeks=4", nil, "application/json")
+	if !strings.Contains(body, `"text_cost":{"parts":6,"unpriced":6}`) {
+		t.Errorf("without prices: %s", body)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestOperatorCorrectsAPerson(t *testing.T) {
 		b.Do(chromedp.SendKeys("#"+field, kb.End+strings.Repeat(kb.Backspace, 60)+text, chromedp.ByQuery))
 	}
 	b.Do(chromedp.Click(`form:has(#last_name) button`, chromedp.ByQuery), chromedp.WaitVisible("form.plan", chromedp.ByQuery))
-	if text := b.Text("form.plan"); !strings.Contains(text, "Samira") || !strings.Contains(text, "samira.lee@example.com") || !strings.Contains(text, "Only our messages go to the corrected person") {
+	if text := b.Text("form.plan"); !strings.Contains(text, "Samira") || !strings.Contains(text, "samira.lee@example.com") || !strings.Contains(text, "The messages of Signrelay go to the corrected person") {
 		t.Errorf("the plan: %s", text)
 	}
 	b.Do(chromedp.SendKeys("#why", "TICKET-9", chromedp.ByQuery), chromedp.Click("form.plan button", chromedp.ByQuery), chromedp.WaitVisible("#job", chromedp.ByQuery))
