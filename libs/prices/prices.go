@@ -43,11 +43,38 @@ func Parse(currency string, parts []string) (Prices, error) {
 
 // Country returns the country of a number with its country code; empty if it has none.
 func Country(mobile string) string {
+	if number := international(mobile); number != nil {
+		if country := phonenumbers.GetRegionCodeForNumber(number); country != "" {
+			return country
+		}
+	}
 	number, err := phonenumbers.Parse(mobile, "")
 	if err != nil {
 		return ""
 	}
 	return phonenumbers.GetRegionCodeForNumber(number)
+}
+
+// international reads a number in the form of E.164 that needs no correction: to parse one of any form takes 20 µs instead of 8, and a rebuild of the
+// index does so for each person. It returns nil for all other numbers.
+func international(mobile string) *phonenumbers.PhoneNumber {
+	digits, is := strings.CutPrefix(mobile, "+")
+	if !is || len(digits) < 8 || len(digits) > 15 {
+		return nil
+	}
+	for n := 1; n <= phonenumbers.MAX_LENGTH_COUNTRY_CODE; n++ {
+		code, err := strconv.ParseUint(digits[:n], 10, 32)
+		if err != nil || len(phonenumbers.GetRegionCodesForCountryCode(int(code))) == 0 {
+			continue
+		}
+		national, err := strconv.ParseUint(digits[n:], 10, 64)
+		if err != nil || digits[n] == '0' {
+			return nil
+		}
+		short := int32(code)
+		return &phonenumbers.PhoneNumber{CountryCode: &short, NationalNumber: &national}
+	}
+	return nil
 }
 
 // Cost is what texts cost.
