@@ -3,19 +3,22 @@ package erase
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// InCopy returns the sequences that document.erased events name and that a team's copy of the log still has. The copy has the log's own
-// sequences.
-func InCopy(ctx context.Context, e *Eraser) (sequences []uint64, err error) {
+// Copy is what a team's copy of the log still has of what was erased from the log.
+type Copy struct{ removals []remove }
+
+// Len returns the number of its events.
+func (c *Copy) Len() int { return len(c.removals) }
+
+// InCopy finds the events that document.erased events name and that a team's copy of the log still has. The copy has the log's own sequences.
+func InCopy(ctx context.Context, e *Eraser) (*Copy, error) {
 	erased := map[uint64]bool{}
 	log := event.Log{JS: e.JS, Stream: flow.Signing}
-	for m, err := range log.Messages(ctx, event.TypeFilter(event.DocumentErased), time.Time{}) {
+	for m, err := range log.Whole(ctx, event.TypeFilter(event.DocumentErased), 0) {
 		if err != nil {
 			return nil, err
 		}
@@ -31,27 +34,31 @@ func InCopy(ctx context.Context, e *Eraser) (sequences []uint64, err error) {
 			erased[sequence] = true
 		}
 	}
+	c := new(Copy)
 	if len(erased) == 0 {
-		return nil, nil
+		return c, nil
 	}
-	for m, err := range log.Messages(ctx, event.Everything, time.Time{}) {
+	stayed := false
+	for m, err := range log.Whole(ctx, event.Everything, 0) {
 		if err != nil {
 			return nil, err
 		}
 		// An event that reports an erasure is never erased, so that a forged one cannot hide others.
-		if a, ok := event.ParseSubject(m.Subject); erased[m.Sequence] && ok && a.Type != event.DocumentErased {
-			sequences = append(sequences, m.Sequence)
+		if a, ok := event.ParseSubject(m.Subject); !erased[m.Sequence] || !ok || a.Type == event.DocumentErased {
+			stayed = true
+			continue
 		}
+		c.removals = append(c.removals, remove{sequence: m.Sequence, bytes: len(m.Data) + len(m.Subject), joined: !stayed})
+		stayed = false
 	}
-	slices.Sort(sequences)
-	return sequences, nil
+	return c, nil
 }
 
 // RunCopy removes events of a team's copy.
-func RunCopy(ctx context.Context, e *Eraser, sequences []uint64) error {
+func RunCopy(ctx context.Context, e *Eraser, c *Copy) error {
 	stream, err := e.JS.Stream(ctx, flow.Signing)
 	if err != nil {
 		return fmt.Errorf("open the copy: %w", err)
 	}
-	return e.each(ctx, "copy", len(sequences), func(ctx context.Context, i int) error { return secureDelete(ctx, stream, sequences[i]) })
+	return e.removeFrom(ctx, stream, "copy", c.removals)
 }

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -487,6 +490,78 @@ func TestAStoppedErasureContinues(t *testing.T) {
 	}
 }
 
+// killedAt is the variable with the step at which TestVictim dies, and victimURL that of its server.
+const killedAt, victimURL = "SIGNRELAY_TEST_KILLED_AT", "SIGNRELAY_TEST_VICTIM_URL"
+
+// TestVictim is the process that TestAKilledErasureContinues kills with SIGKILL, which no program can catch.
+func TestVictim(t *testing.T) { //nolint:paralleltest // it is alone in its process
+	at, err := strconv.Atoi(os.Getenv(killedAt))
+	if err != nil {
+		t.Skip("it is run by TestAKilledErasureContinues")
+	}
+	nc, err := nats.Connect(os.Getenv(victimURL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	e := &erase.Eraser{JS: js, Ring: ring, Progress: func(string, int, int) {
+		if steps++; steps == at {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}}
+	target := erase.Target{IDs: []string{goneDocument}}
+	found, err := e.Find(t.Context(), target)
+	if err == nil && !found.Empty() {
+		_, err = e.Run(t.Context(), target, found, erase.Order{By: "ops", Reason: "request 12"}, time.Now())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An erasure that is killed at any of its steps continues when it is repeated, and leaves nothing. It reported each event before its removal.
+func TestAKilledErasureContinues(t *testing.T) {
+	t.Parallel()
+	realtest.Server(t, "a process that is killed")
+	w := newWorld(t)
+	w.fill(goneDocument, gonePerson)
+	w.fill(keptDocument, keptPerson)
+	kills := 0
+	for _, at := range []int{1, 2, 3, 8, 1, 5, 13, 2, 21, 34} {
+		victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictim$")
+		victim.Env = append(os.Environ(), killedAt+"="+strconv.Itoa(at), victimURL+"="+w.broker.URL)
+		output, err := victim.CombinedOutput()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
+				kills++
+				continue
+			}
+		}
+		if err != nil {
+			t.Fatalf("step %d: %v\n%s", at, err, output)
+		}
+	}
+	if kills < 5 {
+		t.Errorf("it was killed only %d times", kills)
+	}
+	w.erase(erase.Target{IDs: []string{goneDocument}})
+	if left := w.files(goneDocument, goneEmail, goneName); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if got := w.subjects(); got[keptDocument] != 4 {
+		t.Errorf("%d events of the other document", got[keptDocument])
+	}
+	if reports := w.events(event.DocumentErased); len(reports) == 0 || reports[0].GetAttributes()["sequences"] != "1-4" {
+		t.Errorf("reports: %v", reports)
+	}
+}
+
 // An erasure that was stopped while it filled the files of the streams leaves what it wrote. The next one removes it, too: otherwise the server
 // would not rewrite the file in which a schedule that was due has its bytes.
 func TestAnErasureStoppedAtItsEndContinues(t *testing.T) {
@@ -786,7 +861,7 @@ func TestFilesThatTheLogDoesNotNameAnyMore(t *testing.T) {
 	if w.count()["KV_ERASED"] != 1 {
 		t.Error("no tombstone")
 	}
-	if sequences, err := erase.InCopy(t.Context(), w.eraser); err != nil || len(sequences) != 0 {
-		t.Errorf("a copy: %v, %v", sequences, err)
+	if found, err := erase.InCopy(t.Context(), w.eraser); err != nil || found.Len() != 0 {
+		t.Errorf("a copy: %v, %v", found, err)
 	}
 }

@@ -291,9 +291,9 @@ func (s *search) messages(ctx context.Context, stream string) iter.Seq2[*jetstre
 	switch {
 	case s.filtered(stream):
 	case stream == flow.Signing:
-		return log.After(ctx, ">", s.read)
+		return log.Whole(ctx, ">", s.read)
 	default:
-		return log.Messages(ctx, ">", time.Time{})
+		return log.Whole(ctx, ">", 0)
 	}
 	filters := []string{event.DocumentFilter("")} // events without a document may mention one
 	for token := range s.tokens {
@@ -314,7 +314,7 @@ func (s *search) messages(ctx context.Context, stream string) iter.Seq2[*jetstre
 // identify finds the person's ids and names on each document: a message about the person need not contain the address.
 func (s *search) identify(ctx context.Context) error {
 	for _, stream := range []string{flow.Signing, flow.Notify, flow.LaterSMS, flow.LaterEmail} {
-		for m, err := range (event.Log{JS: s.JS, Stream: stream}).Messages(ctx, ">", time.Time{}) {
+		for m, err := range (event.Log{JS: s.JS, Stream: stream}).Whole(ctx, ">", 0) {
 			if err != nil {
 				return missing(err)
 			}
@@ -456,7 +456,7 @@ func (s *search) carriers(ctx context.Context) error {
 		sources[Source{d.Source, d.Provider}] = true
 	}
 	for of := range sources {
-		for m, err := range (event.Log{JS: s.JS, Stream: flow.Signing}).Messages(ctx, event.SourceFilter(of.Name, of.Provider), time.Time{}) {
+		for m, err := range (event.Log{JS: s.JS, Stream: flow.Signing}).Whole(ctx, event.SourceFilter(of.Name, of.Provider), 0) {
 			if err != nil {
 				return fmt.Errorf("search %s: %w", flow.Signing, err)
 			}
@@ -676,7 +676,7 @@ func (s *search) bucket(ctx context.Context, name string) error {
 	}
 	stream, prefix := bucketPrefix+name, "$KV."+name+"."
 	var codes []found
-	for m, err := range (event.Log{JS: s.JS, Stream: stream}).Messages(ctx, prefix+">", time.Time{}) {
+	for m, err := range (event.Log{JS: s.JS, Stream: stream}).Whole(ctx, prefix+">", 0) {
 		if err != nil {
 			if err = missing(err); err == nil {
 				return nil

@@ -17,7 +17,7 @@ func Expired(ctx context.Context, js jetstream.JetStream, of Source, before time
 		return nil, err
 	}
 	expired, first := map[Document]bool{}, true
-	for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, event.SourceFilter(of.Name, of.Provider), time.Time{}) {
+	for m, err := range (event.Log{JS: js, Stream: flow.Signing}).Whole(ctx, event.SourceFilter(of.Name, of.Provider), 0) {
 		if err != nil {
 			return nil, err
 		}

@@ -27,6 +27,9 @@ type Log struct {
 // batch is the number of messages in one response: 256 of about 1 KiB are one read from disk and one window of TCP.
 const batch = 256
 
+// many and manyBytes limit one response to a reader of a whole stream.
+const many, manyBytes = 4096, 4 << 20
+
 // Which returns those of the ids that the subject has among the messages stored in the span. It reads the span once for any number
 // of ids, because all signers of an eSignature v1 account share one subject.
 func (l Log) Which(ctx context.Context, subject string, in Span, ids ...string) (map[string]bool, error) {
@@ -97,6 +100,12 @@ func (l Log) After(ctx context.Context, filter string, sequence uint64) iter.Seq
 	return l.read(ctx, batchRequest{nextRequest: nextRequest{Subject: filter, Sequence: sequence + 1}, Batch: batch})
 }
 
+// Whole works like After, for a reader that reads a long stream to its end. For each request the server counts the messages that follow, which takes
+// 25 ms in the first half of a log of 1.5·10^6 subjects from which something was deleted; so the requests are few.
+func (l Log) Whole(ctx context.Context, filter string, after uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return l.read(ctx, batchRequest{nextRequest: nextRequest{Subject: filter, Sequence: after + 1}, Batch: many, MaxBytes: manyBytes})
+}
+
 // Few works like Messages, for a reader that usually stops at the first message. It requests that one alone: for several messages the server
 // counts how many follow, and to count from the middle of the log it reads the rest of a block of 8 MB, which takes 0.3 ms of CPU time.
 func (l Log) Few(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
@@ -161,7 +170,8 @@ type nextRequest struct {
 // batchRequest is a request for the next messages of a stream, at most Batch.
 type batchRequest struct {
 	nextRequest
-	Batch int `json:"batch"`
+	Batch    int `json:"batch"`
+	MaxBytes int `json:"max_bytes,omitempty"` // of the messages; 0 is the server's own limit
 }
 
 // next returns the request for the first message of a filter that was stored since that time; the zero time means the first message of all.

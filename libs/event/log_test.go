@@ -356,3 +356,49 @@ func connected(t *testing.T) jetstream.JetStream {
 	}
 	return js
 }
+
+// A reader of a whole stream gets each message once and in order, also where a response ends early because of its bytes, and after a place. Removed
+// messages change nothing.
+func TestWholeReadsAStreamToItsEnd(t *testing.T) {
+	t.Parallel()
+	js := connected(t)
+	log := event.Log{JS: js, Stream: flow.Signing}
+	const small, large = 4200, 6 // more than one response by number, and more than one by bytes
+	want := make([]uint64, 0, small+large)
+	for i := range small + large {
+		data := []byte("x")
+		if i >= small {
+			data = make([]byte, 900_000)
+		}
+		if _, err := js.PublishMsgAsync(&nats.Msg{Subject: "signing.v1.a.b.c.d." + strconv.Itoa(i%50), Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	stream, err := js.Stream(t.Context(), flow.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := uint64(1); n <= small+large; n++ {
+		if n%1000 == 7 {
+			if err := stream.DeleteMsg(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want = append(want, n)
+	}
+	for _, after := range []uint64{0, 7, 4100, small + large} {
+		var got []uint64
+		for m, err := range log.Whole(t.Context(), ">", after) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, m.Sequence)
+		}
+		i, _ := slices.BinarySearch(want, after+1)
+		if !slices.Equal(got, want[i:]) {
+			t.Errorf("after %d: %d messages, want %d", after, len(got), len(want[i:]))
+		}
+	}
+}

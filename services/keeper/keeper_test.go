@@ -1,11 +1,16 @@
 package keeper
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/signrelay/signrelay/libs/archive"
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
@@ -55,13 +60,38 @@ func (h *harness) once() {
 	}
 }
 
+// archive gives the keeper a folder with files, and returns a function that lists them.
+func (h *harness) archive(keys ...string) (left func() []string) {
+	h.t.Helper()
+	folder := h.t.TempDir()
+	for _, key := range keys {
+		path := filepath.Join(folder, filepath.FromSlash(key))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("%PDF-"), 0o600)); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	store, err := archive.Open(h.t.Context(), "file://"+filepath.ToSlash(folder))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = store.Close() })
+	h.keeper.eraser.Archive = store
+	return func() []string {
+		all, err := store.Keys(h.t.Context(), "")
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return all
+	}
+}
+
 // has returns the number of events of a document.
 func (h *harness) has(document string) int {
 	return h.Count(flow.Signing, event.FilterOfToken(event.DocumentToken(document)))
 }
 
 // A document is erased when its source's period is over, and only then: not a held one, and not one of another source. Events without a
-// document are erased by their own age. What comes in about an erased document later is erased, too, and held documents get copies of their new
+// document are erased by their own age. Archived files go with their document. What comes in about an erased document later is erased, too, and held documents get copies of their new
 // events.
 func TestTheKeeperEnforcesPeriodsAndHolds(t *testing.T) {
 	t.Parallel()
@@ -70,14 +100,15 @@ func TestTheKeeperEnforcesPeriodsAndHolds(t *testing.T) {
 		h.publish("acme", document, event.RecipientSent)
 	}
 	h.publish("other", "stays", event.RecipientSent)
+	files := h.archive("acme/clickwrap/expires/signed-1.pdf", "acme/clickwrap/held/signed-1.pdf", "other/clickwrap/stays/signed-1.pdf")
 	held := erase.Document{Source: "acme", Provider: "clickwrap", Token: "held"}
 	if _, err := erase.Hold(t.Context(), h.Env.JS, held, erase.Order{By: "ops", Reason: "case 7"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	h.ahead = 29 * 24 * time.Hour
 	h.once()
-	if n := h.has("expires"); n != 1 {
-		t.Fatalf("after 29 days: %d events", n)
+	if n := h.has("expires"); n != 1 || len(files()) != 3 {
+		t.Fatalf("after 29 days: %d events, files %v", n, files())
 	}
 	h.ahead = 31 * 24 * time.Hour
 	h.publish("acme", "held", event.RecipientSigned)
@@ -86,6 +117,9 @@ func TestTheKeeperEnforcesPeriodsAndHolds(t *testing.T) {
 		if n := h.has(document); n != want {
 			t.Errorf("after 31 days, %q: %d events, want %d", document, n, want)
 		}
+	}
+	if left := files(); !slices.Equal(left, []string{"acme/clickwrap/held/signed-1.pdf", "other/clickwrap/stays/signed-1.pdf"}) {
+		t.Errorf("after 31 days the archive has %v", left)
 	}
 	if n := h.Count(flow.Hold, flow.HeldOf("acme", "clickwrap", "held")); n != 3 {
 		t.Errorf("%d copies of the held document", n)

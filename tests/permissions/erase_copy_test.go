@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/tests/testenv"
@@ -60,5 +61,14 @@ func TestACopyFollowsAnErasure(t *testing.T) {
 	}
 	if err := connect(t, h, "audit").js.DeleteStream(t.Context(), "SIGNING"); err == nil {
 		t.Error("the user that erases removed the copy")
+	}
+	// The bytes are gone from the log and from the copy.
+	h.Processes["nats"].Stop()
+	left, err := erase.SearchFiles(t.Context(), h.DataDir, "gone-document")
+	if err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if kept, err := erase.SearchFiles(t.Context(), h.DataDir, "kept-document"); err != nil || len(kept) < 2 {
+		t.Errorf("the control: %v, %v", kept, err)
 	}
 }

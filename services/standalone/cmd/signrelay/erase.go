@@ -330,23 +330,23 @@ func eraseCopy(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	e := &erase.Eraser{JS: js, Progress: c.progress()}
-	sequences, err := erase.InCopy(ctx, e)
+	e := &erase.Eraser{JS: js, NoOverwrite: value[bool](c, "no-overwrite"), Progress: c.progress()}
+	found, err := erase.InCopy(ctx, e)
 	if err != nil {
 		return err
 	}
-	if len(sequences) == 0 {
+	if found.Len() == 0 {
 		fmt.Fprintln(c.stderr, "The copy has nothing that was erased from the log")
 		return nil
 	}
-	fmt.Fprintf(c.stdout, "To remove from this copy of the log: %s that were erased from the log. This cannot be undone.\n", count(len(sequences), "event"))
+	fmt.Fprintf(c.stdout, "To remove from this copy of the log: %s that were erased from the log. This cannot be undone.\n", count(found.Len(), "event"))
 	if err := c.confirm(ctx); err != nil {
 		return err
 	}
-	if err := erase.RunCopy(ctx, e, sequences); err != nil {
+	if err := erase.RunCopy(ctx, e, found); err != nil {
 		return fmt.Errorf("%w; run the command again for the rest", err)
 	}
-	fmt.Fprintf(c.stdout, "Removed: %s.\n", count(len(sequences), "event"))
+	fmt.Fprintf(c.stdout, "Removed: %s.\n", count(found.Len(), "event"))
 	return nil
 }
 
