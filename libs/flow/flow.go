@@ -100,6 +100,8 @@ const (
 	Jobs = "JOBS"
 	// Certificates is written by the services with public listeners.
 	Certificates = "CERTIFICATES"
+	// Replicas is written by all services, and read by the console.
+	Replicas = "REPLICAS"
 )
 
 // Remember is the time for which an ingested event's id is remembered. It is longer than the longest retry of a provider, PleaseSign's three
@@ -123,6 +125,7 @@ var Buckets = []Bucket{
 	{Name: Jobs, MaxAge: 90 * day, Expires: true, Purpose: "plans of operators for 10 minutes, and their jobs with progress and result"},
 	// A chain with its key has about 6 KiB. Sealed, so that a reader of the bucket does not get the keys.
 	{Name: Certificates, LargestValue: 64 << 10, Purpose: "certificates of the public listeners from an ACME server, with their keys, sealed"},
+	{Name: Replicas, MaxAge: presentFor, Purpose: "which replicas of each service work"},
 }
 
 // UpdateAttempts is the number of times that a replica tries to change an entry of a bucket, while other replicas change it too. In each
@@ -250,7 +253,7 @@ var Producers = []Producer{
 		}},
 	{Name: Console, Publishes: []string{event.Everything, Replays}, Purpose: "shows operators the flow and the documents, and does what they ask for",
 		Uses: Uses{
-			Streams: append([]string{lookup(State), lookup(Holds), lookup(Erased), lookup(OptOuts), lookup(Jobs)}, erasable...),
+			Streams: append([]string{lookup(State), lookup(Holds), lookup(Erased), lookup(OptOuts), lookup(Jobs), lookup(Replicas)}, erasable...),
 			// Requests for a reconciliation; access to the providers' APIs; plans and jobs; held messages that are released.
 			Buckets: []Keys{{State, "reconcile.asked.>"}, {State, oauth + ">"}, {Jobs, ">"}, {Attempts, ">"}},
 			Drops:   []string{DLQ, Quarantine}, // what was replayed, and what an operator dropped

@@ -59,7 +59,7 @@ func user(name string, publishes []string, uses Uses, works []string) User {
 	for _, s := range uses.Drops {
 		may = append(may, "$JS.API.STREAM.MSG.DELETE."+s)
 	}
-	return User{Name: name, Publish: union(may, allServices)}
+	return User{Name: name, Publish: union(append(may, presences(name)+">"), allServices)}
 }
 
 // union returns the texts of both lists, each once.

@@ -111,6 +111,7 @@ func (h Host) Run(ctx context.Context) (err error) {
 		var renewing sync.WaitGroup
 		defer renewing.Wait() // before the connections are closed
 		renewing.Go(func() { secure.run(work) })
+		renewing.Go(func() { h.present(work, p) })
 		select {
 		case <-ctx.Done():
 		case <-r.ended: // wait returns the reason

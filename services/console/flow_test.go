@@ -134,3 +134,56 @@ func TestFlowSaysSinceWhenAStageWaits(t *testing.T) {
 		t.Errorf("a stage without work waits since %v", at)
 	}
 }
+
+// A replica counts while it says that it works. Its end is known at once, and that of a killed one after a minute.
+func TestFlowCountsReplicas(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	replicas := func() map[string]int {
+		var data struct {
+			Main [][]struct {
+				Name     string
+				Replicas *int
+			} `json:"main_stages"`
+		}
+		_, body := b.do(b.browser(), http.MethodGet, "/", nil, "application/json")
+		if err := json.Unmarshal([]byte(body), &data); err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]int{}
+		for _, column := range data.Main {
+			for _, stage := range column {
+				if stage.Replicas != nil {
+					all[stage.Name] = *stage.Replicas
+				}
+			}
+		}
+		return all
+	}
+	for id, services := range map[string][]string{"one": {flow.Enricher}, "two": {flow.Enricher}, "run": {flow.Enricher, flow.SMSSender}} {
+		if err := flow.Present(t.Context(), b.Env.JS, services[0], id, services...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b = b.restart()
+	if got := replicas(); got[flow.Enricher] != 3 || got[flow.SMSSender] != 1 || got[flow.EmailSender] != 0 {
+		t.Errorf("the replicas are %v", got)
+	}
+	if err := flow.Absent(t.Context(), b.Env.JS, flow.Enricher, "two"); err != nil {
+		t.Fatal(err)
+	}
+	b = b.restart()
+	if got := replicas(); got[flow.Enricher] != 2 {
+		t.Errorf("after the end of one: %v", got)
+	}
+	if _, page := b.get(b.browser(), "/"); !strings.Contains(page, "<dt>Replicas</dt><dd>2</dd>") {
+		t.Errorf("the page does not say it:\n%s", page)
+	}
+	if err := b.Env.JS.DeleteStream(t.Context(), "KV_"+flow.Replicas); err != nil {
+		t.Fatal(err)
+	}
+	b = b.restart()
+	if got := replicas(); len(got) != 0 {
+		t.Errorf("without the bucket: %v", got)
+	}
+}

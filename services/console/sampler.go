@@ -72,6 +72,7 @@ type StageState struct {
 	Missing  bool `json:"missing,omitempty"`
 	Optional bool `json:"optional,omitempty"`
 
+	Replicas  *int      `json:"replicas,omitempty"`      // of its program; nil if they are not known
 	Waiting   uint64    `json:"waiting,string"`          // inputs that are not done, with those in retry
 	InFlight  int       `json:"in_flight"`               // inputs that a replica has, or that wait for another attempt
 	Retrying  int       `json:"in_retry"`                // inputs that were delivered more than once and are not done
@@ -83,6 +84,14 @@ type StageState struct {
 	Dead      uint64    `json:"dead_letters,string"`     // in the DLQ
 	NewDead   uint64    `json:"dead_letters_1h,string"`  // since Snapshot.Since
 	Rates     []float64 `json:"deliveries_by_minute"`    // of the last hour, the oldest first
+}
+
+// Programs says how many replicas of the stage's program work; empty if that is not known.
+func (s StageState) Programs() string {
+	if s.Replicas == nil {
+		return ""
+	}
+	return counted(*s.Replicas, "replica")
 }
 
 // StreamState is the size of one stream.
@@ -250,8 +259,15 @@ func (s *sampler) look(ctx context.Context) (Snapshot, error) {
 		}
 		dead = info.State.Subjects
 	}
+	replicas, err := flow.ReplicasOf(ctx, s.env.JS)
+	if err != nil {
+		return next, err
+	}
 	for _, f := range flow.Stages {
 		state := StageState{Name: f.Name, Program: f.Program(), Purpose: f.Purpose, Stream: f.Stream, Optional: f.Optional, Dead: dead[f.DeadSubject()]}
+		if n := replicas[f.Program()]; replicas != nil {
+			state.Replicas = &n
+		}
 		for _, name := range []string{f.Stream, flow.Replay} {
 			if err := s.addConsumer(ctx, &state, f, streams[name]); err != nil {
 				return next, err
