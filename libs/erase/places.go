@@ -44,6 +44,7 @@ var bucketRules = map[string]Place{
 	flow.Memory:       {Rule: "the senders' confirmations are removed", does: byEntry},
 	flow.Certificates: {Rule: "has nothing about documents: keys, certificates and challenges of the public listeners", does: keeps},
 	flow.State:        {Rule: "has nothing about documents: positions in streams, and what services know about each source", does: keeps},
+	flow.Replicas:     {Rule: "has nothing about documents: which replicas of each service work", does: keeps},
 	flow.Links:        {Rule: "short links are removed and do not open any more", does: byEntry},
 	flow.Attempts:     {Rule: "held messages are removed and not sent", does: byEntry},
 	flow.Texts:        {Rule: "texts that wait for receipts are removed", does: byEntry},

@@ -215,6 +215,19 @@ func (b *board) numbers(number uint64) []uint64 {
 	return b.ledger.Numbers(number)
 }
 
+// named returns the numbers of the dead letters with these keys.
+func (b *board) named(keys []string) (all []uint64) {
+	b.mutex.RLock()
+	defer b.mutex.RUnlock()
+	for _, key := range keys {
+		if n := number(Dead, key); b.dead[n] != nil {
+			all = append(all, n)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // letters returns the numbers of a document's dead letters.
 func (b *board) letters(d Document) (all []uint64) {
 	b.mutex.RLock()

@@ -136,14 +136,15 @@ func (o *Operator) chosen(ctx context.Context, s Selection) iter.Seq2[stage.Dead
 			}
 		}
 		var numbers []uint64
-		if kept {
+		switch {
+		case !kept:
+		case len(s.Keys) > 0:
+			numbers = o.board.named(s.Keys)
+		default:
 			f := s.Filter
 			f.What = Dead
-			has, _ := s.choice()
 			o.board.each(f, func(i Item) bool {
-				if i.Key = Key(Dead, i.number); has(i) {
-					numbers = append(numbers, i.number)
-				}
+				numbers = append(numbers, i.number)
 				return len(numbers) <= mostSingle
 			})
 		}
