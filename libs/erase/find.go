@@ -126,18 +126,23 @@ func (e *Eraser) Find(ctx context.Context, t Target) (*Found, error) {
 	return s.found, nil
 }
 
-// findAgain is Find for a target for which f was found, and nothing was removed since. It reads only the new events of the log, which is the
-// longest of all streams.
-func (e *Eraser) findAgain(ctx context.Context, t Target, f *Found) (*Found, error) {
+// findAgain is Find for a target for which f was found. It reads only the new events of the log, which is the longest of all streams: with removed,
+// what was found in it has been removed, otherwise nothing was.
+func (e *Eraser) findAgain(ctx context.Context, t Target, f *Found, removed bool) (*Found, error) {
 	before := f.by
 	if before == nil || t.Person != nil || before.filtered(flow.Signing) {
 		return e.Find(ctx, t)
 	}
 	s := e.search(t)
 	s.whole, s.read, s.stayed = before.whole, before.read, before.stayed
-	s.documents, s.notifications, s.batches, s.files, s.asked = before.documents, before.notifications, before.batches, before.files, true
-	s.found.events, s.found.claims, s.found.cuts = f.events, f.claims, f.cuts
-	s.found.removals[flow.Signing], s.found.Messages[flow.Signing] = f.removals[flow.Signing], f.Messages[flow.Signing]
+	s.notifications, s.batches, s.found.claims = before.notifications, before.batches, f.claims
+	if removed {
+		s.stayed = true
+	} else {
+		s.documents, s.files, s.asked = before.documents, before.files, true
+		s.found.events, s.found.cuts = f.events, f.cuts
+		s.found.removals[flow.Signing], s.found.Messages[flow.Signing] = f.removals[flow.Signing], f.Messages[flow.Signing]
+	}
 	if err := s.run(ctx); err != nil {
 		return nil, err
 	}

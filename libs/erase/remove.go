@@ -43,7 +43,7 @@ func (e *Eraser) Run(ctx context.Context, t Target, f *Found, o Order, at time.T
 			return 0, err
 		}
 		// This search also finds the events that a replica stored before it knew of the erasure.
-		if f, err = e.findAgain(ctx, t, f); err != nil {
+		if f, err = e.findAgain(ctx, t, f, false); err != nil {
 			return 0, err
 		}
 	}
@@ -59,7 +59,7 @@ func (e *Eraser) Run(ctx context.Context, t Target, f *Found, o Order, at time.T
 		if err != nil {
 			return removed, err
 		}
-		if f, err = e.Find(ctx, t); err != nil {
+		if f, err = e.findAgain(ctx, t, f, true); err != nil {
 			return removed, err
 		}
 	}
