@@ -55,7 +55,7 @@ func BenchmarkEraseScattered(b *testing.B) {
 				if err := os.WriteFile(file, []byte(list.String()), 0o600); err != nil {
 					b.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
+				ctx, cancel := context.WithTimeout(b.Context(), 30*time.Minute)
 				cmd := h.Prepared(ctx, b, append([]string{"erase", "--file", file, "--reason", "bench", "--yes"}, c.args...)...)
 				server := h.Processes["nats"].PID()
 				before, began := testenv.CPU(b, server), time.Now()

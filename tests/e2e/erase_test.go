@@ -3,14 +3,18 @@ package e2e
 import (
 	"context"
 	"net/http"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/erase"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -60,6 +64,45 @@ func TestNothingIsLeftOfAnErasedStory(t *testing.T) {
 				t.Errorf("left: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// An operator lets the NATS server encrypt its files later, as docs/operate.md says: the server rewrites them at its start and keeps all events. Then no
+// file has a byte of a document, whether it was erased or not, and an erasure works as before.
+func TestAServerThatEncryptsItsFilesLater(t *testing.T) {
+	t.Parallel()
+	h := testenv.Infrastructure(t, testenv.SandboxSettings)
+	const gone, kept = "GONE7f3a9c5512", "KEPT0b8d1e4421"
+	for n, document := range []string{gone, kept, gone} {
+		m, err := event.Message(t.Context(), &signingv1.SigningEvent{
+			Id: "event-" + strconv.Itoa(n), Source: "demo", Provider: "pleasesign", Type: event.RecipientSigned, OccurredAt: timestamppb.Now(),
+			Document: &signingv1.Document{Id: document}, Recipient: &signingv1.Recipient{Id: "r", Email: document + "@example.com"},
+		})
+		h.Publish(t, m, err)
+	}
+	files := func() []erase.Left {
+		left, err := erase.SearchFiles(t.Context(), filepath.Join(h.DataDir, "nats"), gone, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	if len(files()) == 0 {
+		t.Error("the control: no file has the documents")
+	}
+	h.EncryptNATS(t)
+	if n := h.Count(t, flow.Signing, event.Everything); n != 3 {
+		t.Errorf("%d events after the restart", n)
+	}
+	if output, err := h.Command(t, "erase", gone, "--reason", "request 12", "--by", "ops", "--yes"); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	if gone, kept := h.Count(t, flow.Signing, event.DocumentFilter(gone)), h.Count(t, flow.Signing, event.DocumentFilter(kept)); gone != 0 || kept != 1 {
+		t.Errorf("%d events of the erased document, %d of the other one", gone, kept)
+	}
+	h.Processes["nats"].Stop()
+	if left := files(); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 

@@ -63,6 +63,15 @@ func (e *Env) SyncNATS(t testing.TB) {
 	e.Processes["nats"].Start()
 }
 
+// EncryptNATS restarts the server, so that it encrypts its files from now on.
+func (e *Env) EncryptNATS(t testing.TB) {
+	t.Helper()
+	e.Processes["nats"].Stop()
+	e.node.key = MasterKey
+	e.node.write(t)
+	e.Processes["nats"].Start()
+}
+
 // WithStore starts a NATS server on the store of a stopped standalone for the duration of a call. The server syncs to the disk every two
 // minutes, to fill a long log in a short time.
 func (e *Env) WithStore(t testing.TB, use func(jetstream.JetStream)) {

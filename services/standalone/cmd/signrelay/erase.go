@@ -193,7 +193,7 @@ func (c *call) progress() func(place string, done, all int) {
 		lock <- struct{}{}
 		defer func() { <-lock }()
 		now := time.Now()
-		if _, known := begun[place]; !known {
+		if _, known := begun[place]; !known || done == 1 { // a place may be searched twice
 			begun[place] = now
 		}
 		if now.Sub(printed) < progressInterval || done == 0 {
