@@ -316,7 +316,7 @@ func (c *call) prove(ctx context.Context, t erase.Target) error {
 		return fmt.Errorf("%d files of the server still have bytes of it: of messages that expired or were replaced. They disappear when the server rewrites the file, "+
 			"at the latest when its newest message expires; to see it happen, run the command again with --store", len(left))
 	}
-	fmt.Fprintln(c.stdout, "No file of the server has one of the ids or addresses. Archived files were not read: a search of bytes finds no text in a PDF.")
+	fmt.Fprintln(c.stdout, "No file of the NATS server has one of the ids or addresses. Redis was not searched: it has hashes only. Neither were archived files: a search of bytes finds no text in a PDF.")
 	return nil
 }
 
