@@ -109,7 +109,7 @@ func settings(h *testenv.Env, upstream *testenv.SlowUpstream, mail string) strin
 	host, port, _ := strings.Cut(mail, ":")
 	return fmt.Sprintf(`
 sources:
-  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 600000}, quiet_hours: {from: "00:00", to: "00:00"}}
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: bench-api-token, per_minute: 600000}, quiet_hours: {from: "00:00", to: "00:00"}}
 sms: {vonage: {api_key: bench000, api_secret: s, from: "13175550100", base_url: %[1]q, per_second: 10000}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}

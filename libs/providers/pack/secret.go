@@ -23,13 +23,38 @@ type Secrets struct {
 	values    []string
 	spellings []string // of all values, as JSON, forms and queries write them
 	long      []string // the spellings of values with at least shortest bytes
-	whole     []wholeValue
+	short     []shortSecret
 }
 
-// wholeValue finds and replaces a short secret that is a whole value of a body or a query.
+// shortSecret is redacted only if it is a whole value of a body or a query.
+type shortSecret struct {
+	spellings []string
+	values    []wholeValue
+}
+
+// wholeValue finds and replaces a whole value in one notation.
 type wholeValue struct {
 	where       *regexp.Regexp
 	replacement string
+}
+
+// possibleIn reports whether a text has the secret between two characters that can enclose a whole value. A short secret is often a part of words, and the
+// expression would search the text for each of them.
+func (one shortSecret) possibleIn(text string) bool {
+	const before, behind = "\"=&:[,\t\n\f\r ", "\"&,}]\t\n\f\r "
+	return slices.ContainsFunc(one.spellings, func(spelling string) bool {
+		for from := 0; ; from++ {
+			i := strings.Index(text[from:], spelling)
+			if i < 0 {
+				return false
+			}
+			from += i
+			end := from + len(spelling)
+			if (from == 0 || strings.IndexByte(before, text[from-1]) >= 0) && (end == len(text) || strings.IndexByte(behind, text[end]) >= 0) {
+				return true
+			}
+		}
+	})
 }
 
 // SecretsOf returns a source's secrets, also those in settings that its provider does not use.
@@ -53,17 +78,20 @@ func (s *Secrets) add(value string) {
 		s.long = append(s.long, spellings...)
 		return
 	}
+	quoted := make([]string, len(spellings))
 	for i, text := range spellings {
-		spellings[i] = regexp.QuoteMeta(text)
+		quoted[i] = regexp.QuoteMeta(text)
 	}
-	one := "(?:" + strings.Join(spellings, "|") + ")"
+	one := "(?:" + strings.Join(quoted, "|") + ")"
+	found := shortSecret{spellings: spellings}
 	find := func(where, replacement string) {
-		s.whole = append(s.whole, wholeValue{regexp.MustCompile(where), replacement})
+		found.values = append(found.values, wholeValue{regexp.MustCompile(where), replacement})
 	}
 	find(`"`+one+`"`, `"`+Redacted+`"`)                             // a JSON string
 	find(`(^|[=&])`+one+`(&|$)`, "${1}"+Redacted+"${2}")            // a value of a form or a query
 	find(`(\n)`+one+`(\r?\n--|\n|\r?$)`, "${1}"+Redacted+"${2}")    // a part of a multipart form
 	find(`([:\[,]\s*)`+one+`(\s*[,}\]])`, `${1}"`+Redacted+`"${2}`) // a JSON number
+	s.short = append(s.short, found)
 }
 
 func spellingsOf(value string) []string {
@@ -98,31 +126,15 @@ func (s Secrets) RedactAll(text string) (redacted string, found bool) {
 	if !s.In(text) && !strings.Contains(text, `\u`) && !strings.Contains(text, "%") {
 		return text, false // no secret in another spelling either
 	}
-	redacted = jsonString.ReplaceAllStringFunc(s.redactLong(text), func(literal string) string {
-		var value string
-		if json.Unmarshal([]byte(literal), &value) != nil {
-			return literal
+	redacted = s.redactJSON(s.redactLong(text))
+	redacted = s.redactForm(redacted)
+	for _, one := range s.short {
+		if !one.possibleIn(redacted) {
+			continue
 		}
-		if value, found := s.Redact(value); found {
-			return quote(value)
-		}
-		return literal
-	})
-	redacted = formValue.ReplaceAllStringFunc(redacted, func(pair string) string {
-		name, encoded, _ := strings.Cut(pair, "=")
-		value, err := url.QueryUnescape(encoded)
-		if err != nil {
-			return pair
-		}
-		if value, found := s.Redact(value); found {
-			return name + "=" + url.QueryEscape(value)
-		}
-		return pair
-	})
-	if s.In(redacted) {
-		for _, w := range s.whole {
+		for _, v := range one.values {
 			// Twice, because two adjacent values share their separator.
-			redacted = w.where.ReplaceAllString(w.where.ReplaceAllString(redacted, w.replacement), w.replacement)
+			redacted = v.where.ReplaceAllString(v.where.ReplaceAllString(redacted, v.replacement), v.replacement)
 		}
 	}
 	return redacted, redacted != text
@@ -144,10 +156,105 @@ func (s Secrets) RedactBody(body []byte) (redacted []byte, found bool) {
 	return []byte(text), true
 }
 
-var (
-	jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	formValue  = regexp.MustCompile(`(?:^|[&?])[^=&?\s"]*=[^&\s"]+`)
-)
+// redactJSON redacts the values of the JSON strings in a text. It decodes only those that can have a secret. An expression for all of them took half of
+// the CPU of a callback with a name like "Ren\u00e9".
+func (s Secrets) redactJSON(text string) string {
+	var b strings.Builder
+	done := 0 // the text from here on is not in b
+	for from := 0; ; {
+		quotation := strings.IndexByte(text[from:], '"')
+		if quotation < 0 {
+			return b.String() + text[done:]
+		}
+		begin := from + quotation
+		end, ok := stringEnd(text, begin)
+		if ok {
+			if redacted, found := s.redactLiteral(text[begin:end]); found {
+				b.WriteString(text[done:begin])
+				b.WriteString(redacted)
+				done = end
+			}
+		}
+		from = end
+	}
+}
+
+// stringEnd returns the end of the JSON string that begins at a quotation mark. If it is no string, because it does not end or because a line ends after
+// a backslash, no quotation mark before the returned place begins a string either.
+func stringEnd(text string, begin int) (end int, ok bool) {
+	for i := begin + 1; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return i + 1, true
+		case '\\':
+			if i++; i < len(text) && text[i] == '\n' {
+				return i, false
+			}
+		}
+	}
+	return len(text), false
+}
+
+func (s Secrets) redactLiteral(literal string) (redacted string, found bool) {
+	if !strings.ContainsAny(literal, `\%`) && !s.In(literal) {
+		return "", false // it has no secret in any spelling
+	}
+	var value string
+	if json.Unmarshal([]byte(literal), &value) != nil {
+		return "", false
+	}
+	if value, found = s.Redact(value); !found {
+		return "", false
+	}
+	return quote(value), true
+}
+
+// redactForm redacts the values of form fields in a text: of "name=value" at its beginning, and after "&" and "?".
+func (s Secrets) redactForm(text string) string {
+	const ends = "&\"\t\n\f\r " // of a value
+	var b strings.Builder
+	done := 0 // the text from here on is not in b
+	for from := 0; from < len(text); {
+		equals := strings.IndexByte(text[from:], '=')
+		if equals < 0 {
+			break
+		}
+		equals += from
+		begins := from == 0
+		if before := strings.LastIndexAny(text[from:equals], "?"+ends); before >= 0 {
+			begins = text[from+before] == '&' || text[from+before] == '?'
+		}
+		from = equals + 1
+		if !begins {
+			continue
+		}
+		end := len(text)
+		if i := strings.IndexAny(text[from:], ends); i >= 0 {
+			end = from + i
+		}
+		if redacted, found := s.redactField(text[from:end]); found {
+			b.WriteString(text[done:from])
+			b.WriteString(redacted)
+			done = end
+		}
+		from = max(from, end)
+	}
+	return b.String() + text[done:]
+}
+
+func (s Secrets) redactField(encoded string) (redacted string, found bool) {
+	if !strings.ContainsAny(encoded, `%+\`) && !s.In(encoded) {
+		return "", false // it has no secret in any spelling
+	}
+	value, err := url.QueryUnescape(encoded)
+	if err != nil {
+		return "", false
+	}
+	if value, found = s.Redact(value); !found {
+		return "", false
+	}
+	return url.QueryEscape(value), true
+}
 
 func quote(text string) string {
 	var encoded bytes.Buffer
