@@ -105,7 +105,9 @@ func BenchmarkFloor(b *testing.B) {
 	h := testenv.Ingest(b, false)
 	url, p := testenv.BareServer(b, h.NATSURL, h.Redis.URL)
 	for b.Loop() {
-		compare(b, url, p, requests, connections, "floor")
+		c := compare(b, url, p, requests, connections, "floor")
+		figure(b, "own-cpu-floor", c.ofBareCPU)
+		figure(b, "accepted-floor", c.ofBare)
 	}
 }
 

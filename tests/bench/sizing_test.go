@@ -39,7 +39,7 @@ func BenchmarkSize(b *testing.B) {
 		before := take(b, h)
 		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(heard, "activity_visited"), connections)
 		stored := take(b, h)
-		for _, stage := range testenv.Services[2:] {
+		for _, stage := range notifying {
 			h.StartService(b, stage, stage)
 		}
 		begun, began := take(b, h), time.Now()
@@ -59,6 +59,37 @@ func BenchmarkSize(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkNotificationFloor measures the least that a notification costs: reference programs in place of the stages make the same exchanges with NATS,
+// Redis, the provider, Vonage and the mail server, with the same clients, and nothing else.
+func BenchmarkNotificationFloor(b *testing.B) {
+	for b.Loop() {
+		upstream := testenv.NewSlowUpstream(b, 0)
+		post := newMailbox(b)
+		h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, upstream, post.address) })
+		h.Timeout = 15 * time.Minute
+		h.StartService(b, "ingest", "ingest")
+		for _, stage := range notifying {
+			h.BareStage(b, stage, upstream.URL, post.address)
+		}
+		begun, began := take(b, h), time.Now()
+		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(notified/2, "request_sent"), connections)
+		h.Until(b, "each message was sent", func() bool { return len(upstream.Sent.Times()) >= notified/2 && post.emails.Load() >= notified/2 })
+		figure(b, "notifications-floor", notified/2/time.Since(began).Seconds())
+		h.WaitIdle(b)
+		cost := take(b, h).since(begun, notified/2)
+		figure(b, "notification-cpu-floor", cost.processors())
+		for _, what := range slices.Sorted(maps.Keys(cost)) {
+			if strings.HasSuffix(what, cpuSuffix) {
+				b.Logf("%s %.0f µs", strings.TrimSuffix(what, cpuSuffix), cost[what])
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// notifying are the services that take part in a notification, after ingest.
+var notifying = []string{"enricher", "shortener", "sms-sender", "email-sender", "reminder"}
 
 // clickwrap makes n callbacks about n documents, as large as the provider's own examples.
 func clickwrap(n int, kind string) []callback { return clickwrapFrom(0, n, kind) }

@@ -639,6 +639,13 @@ func Ingest(t testing.TB, fsync bool) *Env {
 	return e
 }
 
+// BareStage starts the benchmarks' reference of a service: a program that makes the service's exchanges for each input, and does nothing else. web is the
+// address of the provider and Vonage, mail that of the mail server.
+func (e *Env) BareStage(t testing.TB, name, web, mail string) {
+	t.Helper()
+	e.Processes[name] = newProcess(t, name, Program(t, "bare"), "", nil, "stage", name, e.NATSURL, e.Redis.URL, web, mail).Start()
+}
+
 // BareServer starts the benchmarks' reference server and returns its URL and process. With the URLs of NATS and Redis as args it also does the
 // least that a callback needs.
 func BareServer(t testing.TB, args ...string) (string, *Process) {

@@ -1,6 +1,7 @@
 // Command bare is the reference of the benchmarks: a net/http handler that reads the body and returns 202. With the URLs of NATS and Redis it
 // also does the least that a callback needs, and shows what net/http and these exchanges cost without ingest's own code: an HMAC, a SET NX
-// and a later SET in Redis pipelines that concurrent requests share, and one publish with the stream's ack.
+// and a later SET in Redis pipelines that concurrent requests share, and one publish with the stream's ack. "bare stage <name>" is the same for a stage of
+// a notification, see stages.
 package main
 
 import (
@@ -21,6 +22,10 @@ import (
 )
 
 func main() {
+	if os.Args[1] == "stage" {
+		a := os.Args[2:]
+		log.Fatal(runStage(a[0], a[1], a[2], a[3], a[4]))
+	}
 	server := &http.Server{
 		Addr: os.Args[1],
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
