@@ -130,9 +130,11 @@ func TestFewMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range log.Few(t.Context(), subject, since[1]) {
-		break
+	next, stop := iter.Pull2(log.Few(t.Context(), subject, since[1]))
+	if _, err, _ := next(); err != nil {
+		t.Fatal(err)
 	}
+	stop()
 	if request := string(<-requests); strings.Contains(request, "batch") {
 		t.Errorf("a request for several messages: %s", request)
 	}
@@ -145,7 +147,7 @@ func TestFewMessages(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				all = append(all, fmt.Sprint(m.Sequence, m.Subject, m.Data))
+				all = append(all, fmt.Sprint(m.Sequence, m.Subject, string(m.Data)))
 			}
 			return all
 		}
