@@ -33,6 +33,7 @@ func BenchmarkStandalone(b *testing.B) {
 			memory := float64(testenv.Memory(b, p.PID())) / 1e6
 			figure(b, "start"+suffix, took)
 			figure(b, "memory"+suffix, memory)
+			figure(b, "memory-own"+suffix, float64(testenv.OwnMemory(b, p.PID()))/1e6)
 			b.ReportMetric(took, "ms-until-ready"+suffix)
 			b.ReportMetric(memory, "MB-idle"+suffix)
 		}

@@ -44,6 +44,17 @@ func Memory(t testing.TB, pid int) int {
 	return n
 }
 
+// OwnMemory returns the part of a process's resident memory that is not pages of files, in bytes; Linux only. The kernel may drop the pages of a
+// program's file, and loads them again when they are needed.
+func OwnMemory(t testing.TB, pid int) int {
+	t.Helper()
+	n, err := memory(pid, "RssAnon:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // PeakMemory returns the most resident memory that a process ever had, in bytes; 0 if it has ended. Linux only.
 func PeakMemory(pid int) int {
 	n, _ := memory(pid, "VmHWM:")
