@@ -13,6 +13,13 @@ const (
 	redisMemory = "redis, MB of memory"
 )
 
+// add adds a share of another cost.
+func (c cost) add(other cost, share float64) {
+	for what, used := range other {
+		c[what] += used * share
+	}
+}
+
 // processors is the CPU of all processes.
 func (c cost) processors() (seconds float64) {
 	for name, used := range c {

@@ -14,7 +14,7 @@ import (
 )
 
 // profileFile is the profile with which released programs are compiled (.ci/build).
-const profileFile = "../../services/default.pgo"
+const profileFile = "../../services/standalone/release.pgo"
 
 // BenchmarkProfile writes profileFile when -update is given: the CPU profiles of the services while they work on notifications, and of ingest while it
 // only stores callbacks. One profile for all programs lets the compiler share its work between them. The profile names functions and lines, and no file.

@@ -163,7 +163,7 @@ func workWithoutScripts(t *testing.T, h *testenv.Env, home string) {
 		t.Errorf("the callback: %s", got)
 	}
 	b.Do(chromedp.Navigate(home+document+"?do=hold"), chromedp.SendKeys("#why", "TICKET-8", chromedp.ByQuery))
-	if got := b.shown("form.plan"); !strings.Contains(got, "The document is not erased") {
+	if got := b.shown("form.plan"); !strings.Contains(got, "What is held is not erased") {
 		t.Errorf("the plan: %s", got)
 	}
 	b.Do(chromedp.Navigate(home+"/documents?q=lee&state=waiting"), chromedp.WaitVisible("#count", chromedp.ByQuery), chromedp.Click(`.foot a[href*="time=utc"]`, chromedp.ByQuery),
