@@ -158,7 +158,7 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	memory.Change(next)
 	do("ACL", "SETUSER", "ingest", ">two", "<one")
 	do("CLIENT", "KILL", "USER", "ingest")
-	broker.Change(let(next, "two"))
+	broker.Restart(let(next, "two"))
 	h.until(t, "it reports that the credentials are refused", func() bool {
 		return put.Load() > 0 && strings.Contains(logged.String(), "nats.tls.ca lacks the authority")
 	})
