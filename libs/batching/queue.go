@@ -101,7 +101,7 @@ func (q *Queue[T]) run() {
 }
 
 // growStack makes the stack of a new goroutine large enough for the calls of a client library. The runtime doubles a stack and copies it each
-// time that it is too small: with the four copies for a call of Redis, 5 % of a sender's CPU went there. Here the stack is still empty.
+// time that it is too small: a call of Redis needs four copies, and such copies took 5 % of a sender's CPU. Here the stack is still empty.
 //
 //go:noinline
 func growStack() {

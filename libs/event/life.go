@@ -10,6 +10,8 @@ import (
 // Life yields everything that the log has about a signer's document, in the order of the log; the recipient of who does not matter. A provider
 // may report what a person does without naming the document (esign-v1). Such events belong to the document if another event of it names the
 // person: a provider's id of a person is about one document.
+//
+// It reads the document twice, first for its people, and keeps no event in memory: each may carry a callback of 1 MiB.
 func (l Log) Life(ctx context.Context, who Signer) iter.Seq2[Stored, error] {
 	named, unnamed := SubjectOf(who.Source, who.Provider, anyType, who.Document), SubjectOf(who.Source, who.Provider, anyType, "")
 	return func(yield func(Stored, error) bool) {

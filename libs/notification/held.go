@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -63,10 +64,21 @@ func HeldMessage(ctx context.Context, js jetstream.JetStream, key string) (Held,
 
 // HeldMessages lists the messages that senders hold, in no particular order.
 func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err error) {
-	const prefix = "$KV." + flow.Attempts + "."
-	for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Messages(ctx, prefix+"message.>", time.Time{}) {
+	return heldIn(records(js).Messages(ctx, recordPrefix+"message.>", time.Time{}))
+}
+
+// records is the bucket ATTEMPTS, whose keys follow recordPrefix in the subjects.
+func records(js jetstream.JetStream) event.Log {
+	return event.Log{JS: js, Stream: "KV_" + flow.Attempts}
+}
+
+const recordPrefix = "$KV." + flow.Attempts + "."
+
+// heldIn returns the held messages of records.
+func heldIn(messages iter.Seq2[*jetstream.RawStreamMsg, error]) (all []Held, err error) {
+	for m, err := range messages {
 		if err != nil {
-			return nil, fmt.Errorf("list held messages: %w", err)
+			return nil, fmt.Errorf("look up held messages: %w", err)
 		}
 		h, held, err := HeldOfRecord(m)
 		if err != nil {
@@ -81,31 +93,23 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 
 // HeldWith returns those of the messages with these keys that senders hold, in no particular order.
 func HeldWith(ctx context.Context, js jetstream.JetStream, keys ...string) (all []Held, err error) {
-	const prefix = "$KV." + flow.Attempts + "."
 	for part := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(keys))), 2*mostAsked) {
 		subjects := make([]string, len(part))
 		for i, key := range part {
-			subjects[i] = prefix + key
+			subjects[i] = recordPrefix + key
 		}
-		for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Last(ctx, subjects...) {
-			if err != nil {
-				return nil, fmt.Errorf("look up held messages: %w", err)
-			}
-			h, held, err := HeldOfRecord(m)
-			if err != nil {
-				return nil, err
-			}
-			if held {
-				all = append(all, h)
-			}
+		found, err := heldIn(records(js).Last(ctx, subjects...))
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, found...)
 	}
 	return all, nil
 }
 
 // HeldOfRecord returns the held message of a record of the bucket ATTEMPTS, or false if it is none.
 func HeldOfRecord(m *jetstream.RawStreamMsg) (Held, bool, error) {
-	key, is := strings.CutPrefix(m.Subject, "$KV."+flow.Attempts+".")
+	key, is := strings.CutPrefix(m.Subject, recordPrefix)
 	if !is || !strings.HasPrefix(key, "message.") || m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != "" {
 		return Held{}, false, nil
 	}
@@ -124,31 +128,18 @@ const mostAsked = 500
 
 // HeldOf returns those of the messages that senders hold. ids are those of notifications by channel; the first 500 are looked up, in one request.
 func HeldOf(ctx context.Context, js jetstream.JetStream, ids map[string][]string) (all []Held, err error) {
-	const prefix = "$KV." + flow.Attempts + "."
 	var subjects []string
 	for channel, of := range ids {
 		for _, id := range of[:min(len(of), mostAsked-len(subjects)/2)] {
-			key := prefix + "message." + channel + "." + id
+			key := recordPrefix + "message." + channel + "." + id
 			subjects = append(subjects, key, key+".*") // the second one: of a message that an operator replayed
 		}
 	}
 	if len(subjects) == 0 {
 		return nil, nil
 	}
-	for m, err := range (event.Log{JS: js, Stream: "KV_" + flow.Attempts}).Last(ctx, subjects...) {
-		if err != nil {
-			return nil, fmt.Errorf("look up held messages: %w", err)
-		}
-		var r record
-		if m.Header.Get("KV-Operation") != "" {
-			continue
-		}
-		if err := json.Unmarshal(m.Data, &r); err != nil {
-			return nil, fmt.Errorf("read %s: %w", m.Subject[len(prefix):], err)
-		}
-		if r.Held != nil {
-			all = append(all, r.held(m.Subject[len(prefix):]))
-		}
+	if all, err = heldIn(records(js).Last(ctx, subjects...)); err != nil {
+		return nil, err
 	}
 	return all, nextTries(ctx, js, all)
 }

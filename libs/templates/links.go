@@ -20,7 +20,7 @@ var (
 )
 
 // unlinked returns a text in which a linkifier finds nothing: "http://acme.example/x" is "http: acme. example/x". Most titles and names have none of
-// the characters without which an expression finds nothing. Without these conditions the expressions took 40 µs for a title.
+// the characters without which an expression finds nothing. Without these conditions the expressions took 28 µs for a title.
 func unlinked(s string) string {
 	if strings.Contains(s, ":") {
 		s = scheme.ReplaceAllString(s, "$1: ")

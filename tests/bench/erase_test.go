@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/event"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -101,28 +100,12 @@ func scattered(i int) string {
 // scatter stores the events: the first of each document, then the second of each, and so on.
 func scatter(b *testing.B, js jetstream.JetStream) {
 	b.Helper()
-	began := time.Now()
 	types := []string{event.DocumentSent, event.RecipientSent, event.RecipientOpened, event.RecipientSigned, event.DocumentCompleted}
-	for n := range eraseEvents {
-		for i := range eraseDocuments {
-			id := scattered(i)
-			m, err := event.Message(b.Context(), &signingv1.SigningEvent{
-				Id: fmt.Sprintf("%d-%s", n, id), Source: "demo", Provider: "clickwrap", Type: types[n], OccurredAt: timestamppb.New(began), ReceivedAt: timestamppb.New(began),
-				Document: &signingv1.Document{Id: id, Title: "Example Contract"}, Recipient: &signingv1.Recipient{Id: "r-" + id, Email: id + "@example.com"},
-				Attributes: map[string]string{"description": fmt.Sprintf("%0900d", i)},
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(time.Minute)); err != nil {
-				b.Fatal(err)
-			}
+	store(b, js, 0, eraseEvents*eraseDocuments, func(i int) *signingv1.SigningEvent {
+		n, id := i/eraseDocuments, scattered(i%eraseDocuments)
+		return &signingv1.SigningEvent{
+			Id: fmt.Sprintf("%d-%s", n, id), Type: types[n], Document: &signingv1.Document{Id: id},
+			Recipient: &signingv1.Recipient{Id: "r-" + id, Email: id + "@example.com"},
 		}
-	}
-	select {
-	case <-js.PublishAsyncComplete():
-	case <-time.After(10 * time.Minute):
-		b.Fatal("the log was not filled within 10 minutes")
-	}
-	b.Logf("%d events stored in %v", eraseEvents*eraseDocuments, time.Since(began).Round(time.Second))
+	})
 }

@@ -125,15 +125,22 @@ func idle(b *testing.B, h *testenv.Env) {
 // fill stores events that cause no message, from the first number up to another, each with a kilobyte of attributes.
 func fill(b *testing.B, js jetstream.JetStream, from, to int) {
 	b.Helper()
+	store(b, js, from, to, func(i int) *signingv1.SigningEvent {
+		return &signingv1.SigningEvent{
+			Id: fmt.Sprintf("%032x", i), Type: event.RecipientOpened, Document: &signingv1.Document{Id: fmt.Sprintf("old-%07d", i/perDocument)},
+		}
+	})
+}
+
+// store stores an event for each number, which newEvent returns without its source, times and title. Each has a kilobyte of attributes.
+func store(b *testing.B, js jetstream.JetStream, from, to int, newEvent func(i int) *signingv1.SigningEvent) {
+	b.Helper()
 	began := time.Now()
 	for i := from; i < to; i++ {
-		document := fmt.Sprintf("old-%07d", i/perDocument)
-		m, err := event.Message(b.Context(), &signingv1.SigningEvent{
-			Id: fmt.Sprintf("%032x", i), Source: "demo", Provider: "clickwrap", Type: event.RecipientOpened,
-			OccurredAt: timestamppb.New(began), ReceivedAt: timestamppb.New(began),
-			Document:   &signingv1.Document{Id: document, Title: "Example Contract"},
-			Attributes: map[string]string{"description": fmt.Sprintf("%0900d", i)},
-		})
+		e := newEvent(i)
+		e.Source, e.Provider, e.OccurredAt, e.ReceivedAt = "demo", "clickwrap", timestamppb.New(began), timestamppb.New(began)
+		e.Document.Title, e.Attributes = "Example Contract", map[string]string{"description": fmt.Sprintf("%0900d", i)}
+		m, err := event.Message(b.Context(), e)
 		if err != nil {
 			b.Fatal(err)
 		}
